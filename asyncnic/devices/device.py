@@ -1,0 +1,81 @@
+"""What the nic asks of a device, whatever its chip is made of.
+
+A device brings one or more lanes. A lane is a chip (a `Port`) with a receive ring of its own and a descriptor of the
+operating system that becomes readable when there may be work. Devices do no packet work: they bring chip, wire and interrupt
+together and count what the wire offered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from asyncnic.pcnet32.port import Port
+
+
+class DeviceError(Exception):
+    """The device is absent or cannot be used. The message is one line that names the device and the fix."""
+
+
+class PrivilegeError(DeviceError):
+    """The device is there and the privilege to use it is missing. The message names the fix."""
+
+
+class DeviceLost(DeviceError):  # noqa: N818 - it says what happened to a device that was fine
+    """The device went away while running (TAP deleted, QEMU gone, card pulled)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireCounters:
+    """What the wire's own counter says since the device was attached; monotonic across loss and re-attachment."""
+
+    offered: int
+    dropped: int
+
+
+class Lane(Protocol):
+    """One chip with its ring, its queue on the wire and its interrupt."""
+
+    name: str
+    port: Port
+    counts_filtered: bool
+    """True where the chip counts the frames that its address filter rejects (`Lane.filtered`). Where it does not, the
+    driver runs the chip promiscuous and filters itself, so that no filtered frame looks like a lost one."""
+
+    @property
+    def filtered(self) -> int:
+        """Frames that the chip's address filter rejected; 0 for ever where `counts_filtered` is False."""
+
+    def fileno(self) -> int:
+        """Descriptor that is readable when the chip may have work."""
+
+    def poll(self, limit: int) -> int:
+        """Let the chip take up to `limit` frames off its wire; frames stored or dropped. Real chips need no help: 0.
+
+        Raises:
+            DeviceLost: the wire is gone.
+        """
+
+    def interrupt(self) -> None:
+        """Consume the readiness of `fileno` and let the next interrupt through. Called before the chip's causes are read."""
+
+
+class Device(Protocol):
+    """A NIC: named, attached, counted."""
+
+    name: str
+    backend: str
+    chip: str
+    lanes: Sequence[Lane]
+
+    def wire(self) -> WireCounters | None:
+        """The wire's own count, read now (well under a millisecond); None where the wire cannot be asked.
+
+        Raises:
+            DeviceLost: the wire is gone.
+        """
+
+    async def reattach(self) -> bool:
+        """After `DeviceLost`: try once to come back. True when the lanes work again (with a chip fresh from reset)."""
+
+    async def close(self) -> None:
+        """Let go of everything that was opened. Idempotent."""

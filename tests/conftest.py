@@ -1,0 +1,36 @@
+"""What every test stands on: a network namespace of the run's own, and both event loops.
+
+The namespace is entered before any event loop or thread exists, so every TAP, address and flood of the tests stays inside it
+and goes away with the process. Each async test runs once on asyncio's loop and once on uvloop's.
+"""
+
+import asyncio
+import itertools
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+import uvloop
+
+from asyncnic.netns import enter_private_network
+
+_tap_numbers = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    enter_private_network()
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+def tap_name() -> Iterator[str]:
+    """A TAP name that no other test uses; whatever has that name afterwards is deleted."""
+    name = f"tap{next(_tap_numbers)}"
+    yield name
+    subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
