@@ -1,0 +1,27 @@
+"""The back-pressure knobs: what an operator may turn while frames flow.
+
+This is the live copy that the nic reads at every burst. It is not the configuration and checks nothing: `asyncnic.settings`
+validates, and a reload or `tune` assigns here what it has validated.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Knobs:
+    """Each knob as it stands now; a change counts from the next burst on."""
+
+    rx_budget: int = 64
+    """Frames a burst, at most."""
+    rx_time_budget: float = 0.002
+    """Time a burst, at most, in seconds."""
+    busy_poll: float = 0.0
+    """How long to keep looking at an empty ring before waiting for the interrupt, in seconds."""
+    queue_limit: int = 1024
+    """Frames that queue delivery holds, at most. Direct delivery has no queue."""
+    queue_policy: str = "drop-newest"
+    """What queue delivery does when it is full: "drop-newest", "drop-oldest" or "pause"."""
+    overload: str = "leave"
+    """Frames beyond the free descriptors: "leave" them on the wire, or "drain" them there and count MISS, as silicon does."""
+    tap_queue: int = 1000
+    """Frames that the kernel's TAP queue holds, at most."""
