@@ -1,7 +1,7 @@
 """The back-pressure knobs: what an operator may turn while frames flow.
 
-This is the live copy that the nic reads at every burst. It is not the configuration and checks nothing: `asyncnic.settings`
-validates, and a reload or `tune` assigns here what it has validated.
+This is the live copy that the nic reads at every burst. It is not the configuration and checks nothing:
+`asyncnic.settings` validates, and a reload or `tune` assigns here what it has validated.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,6 @@ class Knobs:
     queue_policy: str = "drop-newest"
     """What queue delivery does when it is full: "drop-newest", "drop-oldest" or "pause"."""
     overload: str = "leave"
-    """Frames beyond the free descriptors: "leave" them on the wire, or "drain" them there and count MISS, as silicon does."""
+    """Frames beyond the free descriptors: "leave" them on the wire, or "drain" and count them as MISS, as silicon does."""
     tap_queue: int = 1000
     """Frames that the kernel's TAP queue holds, at most."""
