@@ -22,6 +22,6 @@ class Knobs:
     queue_policy: str = "drop-newest"
     """What queue delivery does when it is full: "drop-newest", "drop-oldest" or "pause"."""
     overload: str = "leave"
-    """Frames beyond the free descriptors: "leave" them on the wire, or "drain" and count them as MISS, as silicon does."""
+    """Frames beyond the free descriptors: "leave" them on the wire, or "drain" and count MISS, as silicon does."""
     tap_queue: int = 1000
     """Frames that the kernel's TAP queue holds, at most."""

@@ -1,0 +1,190 @@
+"""The values that settings are made of: each function takes what was typed and returns the value, or says what it
+must be.
+
+Every error is a ValueError whose text completes the sentence "--flag value: ...". Nothing here knows which setting it
+checks, or looks at the machine: whether a device or a port exists is for those who open it (and for `asyncnic check`).
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Interface, IPv6Interface
+
+Interface = IPv4Interface | IPv6Interface
+
+_UNITS = {"us": 1_000_000, "ms": 1_000, "s": 1}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
+_PCI_ADDRESS = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]")
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+_DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
+_COROUTINE = re.compile(rf"{_DOTTED}:{_DOTTED}", re.ASCII)
+_SERVICE = re.compile(r"[a-z][a-z0-9-]*:([0-9]{1,5})")
+_LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]*):([0-9]{1,5})")
+
+
+def duration(value: object) -> float:
+    """Seconds from "2ms", "50us", "1.5s" or "0"; numbers without a unit are refused."""
+    text = str(value).strip()
+    if text == "0":
+        return 0.0
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError("must be a time with its unit, like 50us, 2ms or 1s")
+    return float(match[1]) / _UNITS[match[2]]
+
+
+def show_duration(seconds: float) -> str:
+    """The shortest exact way to write `seconds`: 0.002 is "2ms"; microseconds are the finest."""
+    micro = round(seconds * 1_000_000)
+    if micro and micro % 1_000_000 == 0:
+        return f"{micro // 1_000_000}s"
+    return f"{micro // 1_000}ms" if micro and micro % 1_000 == 0 else f"{micro}us"
+
+
+def duration_within(low: float, high: float) -> Callable[[object], float]:
+    """A checker for times from `low` to `high` seconds."""
+
+    def check(value: object) -> float:
+        seconds = duration(value)
+        if not low <= seconds <= high:
+            raise ValueError(f"must be a time from {show_duration(low)} to {show_duration(high)}")
+        return seconds
+
+    return check
+
+
+def whole_within(low: int, high: int) -> Callable[[object], int]:
+    """A checker for whole numbers from `low` to `high`."""
+
+    def check(value: object) -> int:
+        number = _whole(value)
+        if number is None or not low <= number <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return number
+
+    return check
+
+
+def power_of_two_within(low: int, high: int) -> Callable[[object], int]:
+    """A checker for powers of two from `low` to `high`."""
+
+    def check(value: object) -> int:
+        number = _whole(value)
+        if number is None or not low <= number <= high or number & (number - 1):
+            raise ValueError(f"must be a power of two from {low} to {high}")
+        return number
+
+    return check
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
+        return int(value)
+    return None
+
+
+def interface_name(value: object) -> str:
+    """A name that Linux accepts for a network interface: 1 to 15 characters, no slash, colon, percent sign or space."""
+    text = str(value)
+    if not re.fullmatch(r"[!-~]{1,15}", text) or set(text) & set("/:%") or text in (".", ".."):
+        raise ValueError("must be an interface name of 1 to 15 characters without / : % or spaces")
+    return text
+
+
+def device(value: object) -> str:
+    """ "tap:NAME", "uio:PCI-ADDRESS" or "qemu:TAPNAME"."""
+    text = str(value)
+    backend, _, rest = text.partition(":")
+    if backend in ("tap", "qemu"):
+        return f"{backend}:{interface_name(rest)}"
+    if backend == "uio":
+        if not _PCI_ADDRESS.fullmatch(rest):
+            raise ValueError("must name a PCI function, like uio:0000:00:03.0")
+        return text.lower()
+    raise ValueError("must be tap:NAME, uio:PCI-ADDRESS or qemu:TAPNAME")
+
+
+def mac(value: object) -> str:
+    """A unicast MAC address in lower case, or "" to let the device choose."""
+    text = str(value).lower().replace("-", ":")
+    if text and not _MAC.fullmatch(text):
+        raise ValueError("must be six octets, like 02:00:5e:10:00:01")
+    if text and int(text[:2], 16) & 1:
+        raise ValueError("must be a unicast address: the lowest bit of its first octet is set")
+    return text
+
+
+def interface(value: object) -> Interface:
+    """An address with its prefix length, of a kind that a host can have."""
+    if isinstance(value, IPv4Interface | IPv6Interface):
+        return value
+    text = str(value).strip()
+    try:
+        found = ipaddress.ip_interface(text)
+    except ValueError:
+        raise ValueError("must be an address with its prefix length, like 192.0.2.2/24 or 2001:db8::2/64") from None
+    if "/" not in text:
+        raise ValueError(f"must have a prefix length, like {text}/{24 if found.version == 4 else 64}")
+    network = found.network
+    if found.is_multicast or found.is_unspecified or found.is_loopback:
+        raise ValueError("must be the address of a host: not multicast, loopback or unspecified")
+    if found.version == 4 and network.prefixlen < 31 and found.ip in (network[0], network[-1]):
+        raise ValueError(f"must be the address of a host: it is the network's or the broadcast's of {network}")
+    return found
+
+
+def interface_or_none(value: object) -> Interface | None:
+    """As `interface`; None for nothing ("")."""
+    return None if value is None or value == "" else interface(value)
+
+
+def stack(value: object) -> str:
+    """ "inet", "kernel", "sink" or "package.module:coroutine"."""
+    text = str(value)
+    if text not in ("inet", "kernel", "sink") and not _COROUTINE.fullmatch(text):
+        raise ValueError("must be inet, kernel, sink or package.module:coroutine")
+    return text
+
+
+def service(value: object) -> str:
+    """ "NAME:PORT" with a port from 1 to 65535."""
+    match = _SERVICE.fullmatch(str(value))
+    if match is None or not 1 <= int(match[1]) <= 65535:
+        raise ValueError("must be NAME:PORT, like udp-echo:7")
+    return str(value)
+
+
+def listen(value: object) -> str:
+    """ "HOST:PORT", "[IPv6]:PORT" or ":PORT" (every address); port 0 lets the kernel choose."""
+    match = _LISTEN.fullmatch(str(value))
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("must be HOST:PORT, like 127.0.0.1:9732 or [::1]:9732")
+    return str(value)
+
+
+def split_listen(text: str) -> tuple[str | None, int]:
+    """Host (None: every address) and port of a value that `listen` has accepted."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]") or None, int(port)
+
+
+def switch(value: object) -> bool:
+    """true or false, as TOML, flags and variables write them."""
+    if isinstance(value, bool):
+        return value
+    known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    text = str(value).strip().lower()
+    if text not in known:
+        raise ValueError("must be true or false")
+    return known[text]
+
+
+def text(value: object) -> str:
+    """Any text without control characters."""
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    if not value.isprintable():
+        raise ValueError("must be text without control characters")
+    return value
