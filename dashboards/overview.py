@@ -1,0 +1,458 @@
+"""The dashboard: questions from top to bottom, each row one question.
+
+Is it up? Where did every frame go? Is it overloaded? Which knob would help? What did the stack do? What does the
+process cost? The metrics are those of `asyncnic run`; nothing is computed here that the service counts itself.
+"""
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard as models
+from panels import (
+    BLACK,
+    BLUE,
+    DARK_RED,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SOURCE,
+    Query,
+    facts,
+    heat,
+    lines,
+    number,
+)
+
+UID = "asyncnic-overview"
+ONE = 'instance=~"$instance",device=~"$device"'
+PROCESS = 'instance=~"$instance",job=~"$job"'
+STAGES = {"kernel": ORANGE, "card": RED, "driver": DARK_RED, "queue": PURPLE}
+NOISE = ("Time", "Value", "__name__", "job", "endpoint", "namespace", "container")
+
+
+def rate(metric: str, matchers: str = "", *, by: str = "") -> str:
+    """Sum of the rates of `metric` over the chosen devices, split by the labels `by`."""
+    selector = f"{ONE},{matchers}" if matchers else ONE
+    grouping = f" by ({by}) " if by else ""
+    return f"sum{grouping}(rate({metric}{{{selector}}}[$__rate_interval]))"
+
+
+def total(metric: str) -> str:
+    """Sum of a counter as it stands, a series for each device."""
+    return f"sum by (instance, device) ({metric}{{{ONE}}})"
+
+
+def quantile(share: float, histogram: str) -> str:
+    """Quantile of a histogram over the chosen devices."""
+    return f"histogram_quantile({share}, {rate(histogram + '_bucket', by='le')})"
+
+
+def mean(histogram: str) -> str:
+    """Mean of a histogram over the chosen devices."""
+    return f"{rate(histogram + '_sum')} / {rate(histogram + '_count')}"
+
+
+def buckets(histogram: str) -> str:
+    """How many observations fell in each bucket in each step of the graph."""
+    return f"sum by (le) (increase({histogram}_bucket{{{ONE}}}[$__rate_interval]))"
+
+
+def knob(name: str, how: str = "max") -> str:
+    """A knob as it stands, over the chosen devices."""
+    return f'{how}(asyncnic_setting{{{ONE},name="{name}"}})'
+
+
+def up() -> list[Builder[models.Panel]]:
+    """Is it up?"""
+    return [
+        number(
+            "Device",
+            f"min(asyncnic_device_up{{{ONE}}})",
+            about="The NIC is attached and its ring is running. Lost: deleted, unplugged or taken by somebody else.",
+            steps=((None, RED), (1, GREEN)),
+            words={"0": "LOST", "1": "UP"},
+        ),
+        number(
+            "Offered",
+            rate("asyncnic_offered_frames_total"),
+            about="Frames a second on the wire for us, whatever became of them.",
+            unit="pps",
+            steps=((None, BLUE),),
+        ),
+        number(
+            "Delivered share",
+            f"{rate('asyncnic_delivered_frames_total')} / ({rate('asyncnic_offered_frames_total')} > 0)",
+            about="Delivered of offered. What is missing is in the next row, stage by stage.",
+            unit="percentunit",
+            steps=((None, RED), (0.9, ORANGE), (0.999, GREEN)),
+        ),
+        number(
+            "Resets",
+            f"sum(increase(asyncnic_device_resets_total{{{ONE}}}[$__range]))",
+            about="Times the chip was reset and brought up again within the range shown. Counters go on over a reset.",
+            steps=((None, GREEN), (1, ORANGE)),
+        ),
+        number(
+            "Unaccounted",
+            f"sum({total('asyncnic_offered_frames_total')} - {total('asyncnic_delivered_frames_total')}"
+            f" - {total('asyncnic_dropped_frames_total')} - {total('asyncnic_filtered_frames_total')})",
+            about="Offered minus delivered, dropped and filtered: the frames in flight, never more than ring and queue "
+            "hold. A value that grows means that a counter lies.",
+            steps=((None, GREEN), (16384, RED)),
+        ),
+        number(
+            "Running for",
+            f"min(time() - process_start_time_seconds{{{PROCESS}}})",
+            about="Since the youngest of the chosen processes started.",
+            unit="s",
+            steps=((None, BLUE),),
+        ),
+        facts(
+            "What is running",
+            f"asyncnic_nic_info{{{ONE}}}",
+            about="Back end, chip, address, stack and delivery of each NIC.",
+            hide=NOISE,
+            span=16,
+        ),
+        facts(
+            "Build",
+            f"asyncnic_build_info{{{PROCESS}}}",
+            about="Version of asyncnic and of the Python that runs it.",
+            hide=NOISE,
+            span=8,
+        ),
+    ]
+
+
+def frames() -> list[Builder[models.Panel]]:
+    """Where did every frame go?"""
+    dropped = "asyncnic_dropped_frames_total"
+    ledger = [
+        Query(rate("asyncnic_delivered_frames_total"), "delivered"),
+        *(Query(rate(dropped, f'stage="{stage}"'), f"dropped: {stage}") for stage in STAGES),
+        Query(rate("asyncnic_filtered_frames_total"), "filtered"),
+        Query(rate("asyncnic_offered_frames_total"), "offered"),
+        Query(rate("asyncnic_transmitted_frames_total"), "transmitted"),
+    ]
+    return [
+        lines(
+            "Every frame",
+            ledger,
+            about="The ledger: delivered, then the drops in the order in which a frame meets them, then filtered. The "
+            "stack reaches the dashed line (offered); a gap is a frame that nobody counted. Transmit is below zero.",
+            unit="pps",
+            span=24,
+            height=11,
+            stacked=True,
+            colors={
+                "delivered": GREEN,
+                **{f"dropped: {stage}": color for stage, color in STAGES.items()},
+                "filtered": GREY,
+                "offered": BLACK,
+                "transmitted": BLUE,
+            },
+            apart=["offered"],
+        ),
+        lines(
+            "Dropped, by reason",
+            [Query(rate(dropped, by="stage, reason"), "{{stage}}: {{reason}}")],
+            about="kernel: the TAP's queue was full, the cheapest place. card: no free descriptor (MISS). driver: "
+            "a bad descriptor. queue: queue delivery's policy.",
+            unit="pps",
+        ),
+        lines(
+            "Errors on the wire",
+            [
+                Query(rate("asyncnic_receive_errors_total", by="error"), "receive: {{error}}"),
+                Query(rate("asyncnic_transmit_errors_total", by="error"), "transmit: {{error}}"),
+            ],
+            about="What the chip said about single frames. Transmit is below zero.",
+            unit="pps",
+        ),
+        lines(
+            "Octets",
+            [
+                Query(f"8 * {rate('asyncnic_delivered_bytes_total')}", "delivered"),
+                Query(f"8 * {rate('asyncnic_transmitted_bytes_total')}", "transmitted"),
+            ],
+            about="Bits a second, without preamble and FCS. Transmit is below zero.",
+            unit="bps",
+            colors={"delivered": GREEN, "transmitted": BLUE},
+        ),
+        lines(
+            "In flight",
+            [
+                Query(
+                    f"{total('asyncnic_offered_frames_total')} - {total('asyncnic_delivered_frames_total')}"
+                    f" - {total('asyncnic_dropped_frames_total')} - {total('asyncnic_filtered_frames_total')}",
+                    "{{instance}} {{device}}",
+                )
+            ],
+            about="Offered minus everything accounted for, device by device: bounded by ring and queue.",
+        ),
+    ]
+
+
+def overload() -> list[Builder[models.Panel]]:
+    """Is it overloaded?"""
+    return [
+        heat(
+            "Frames a burst",
+            buckets("asyncnic_burst_frames"),
+            about="The load gauge: small bursts mean time to spare, bursts at the budget mean that frames wait.",
+            unit="short",
+        ),
+        lines(
+            "Bursts",
+            [
+                Query(rate("asyncnic_bursts_total"), "bursts"),
+                Query(rate("asyncnic_interrupts_total"), "interrupts"),
+                Query(rate("asyncnic_budget_exhausted_total", by="budget"), "ended by budget: {{budget}}"),
+            ],
+            about="More bursts than interrupts: the ring never runs dry. Bursts ended by a budget: overload.",
+            unit="ops",
+        ),
+        lines(
+            "Descriptors",
+            [
+                Query(
+                    f'sum by (owner) (asyncnic_ring_descriptors{{{ONE},ring="rx"}})',
+                    "receive: {{owner}}",
+                ),
+                Query(
+                    f'sum by (owner) (asyncnic_ring_descriptors{{{ONE},ring="tx"}})',
+                    "transmit: {{owner}}",
+                ),
+            ],
+            about="Who owns the descriptors. Receive descriptors that the host keeps are frames not yet taken; none "
+            "left with the card means that the next frame is dropped. Transmit is below zero.",
+        ),
+        lines(
+            "Queue",
+            [
+                Query(f"sum(asyncnic_queue_frames{{{ONE}}})", "frames"),
+                Query(f"sum(asyncnic_queue_limit_frames{{{ONE}}})", "limit"),
+            ],
+            about="Queue delivery only: direct delivery has no queue and stays at zero.",
+            apart=["limit"],
+        ),
+        heat(
+            "Delivery time",
+            buckets("asyncnic_delivery_seconds"),
+            about="From wake-up to the last frame of the burst delivered, one sample a burst.",
+            unit="s",
+        ),
+        heat(
+            "Loop lag",
+            buckets("asyncnic_loop_lag_seconds"),
+            about="How late the event loop runs a timer: what everything else in the process waits for.",
+            unit="s",
+        ),
+    ]
+
+
+def knobs() -> list[Builder[models.Panel]]:
+    """Which knob would help?"""
+    return [
+        lines(
+            "rx_budget",
+            [
+                Query(quantile(0.99, "asyncnic_burst_frames"), "99 % of bursts below"),
+                Query(mean("asyncnic_burst_frames"), "mean burst"),
+                Query(knob("rx_budget"), "rx_budget"),
+            ],
+            about="Bursts at the budget and a quiet loop: raise it. A late loop: lower it.",
+            span=8,
+            apart=["rx_budget"],
+        ),
+        lines(
+            "rx_time_budget",
+            [
+                Query(quantile(0.99, "asyncnic_delivery_seconds"), "99 % of deliveries within"),
+                Query(quantile(0.99, "asyncnic_loop_lag_seconds"), "99 % of loop lag within"),
+                Query(knob("rx_time_budget"), "rx_time_budget"),
+            ],
+            about="Bounds what timers, scrapes and applications wait for a burst. One frame's work is the least.",
+            unit="s",
+            span=8,
+            apart=["rx_time_budget"],
+        ),
+        lines(
+            "rx_ring",
+            [
+                Query(
+                    f'max(max_over_time(asyncnic_ring_descriptors{{{ONE},ring="rx",owner="host"}}[$__rate_interval]))',
+                    "most held by the host",
+                ),
+                Query(f'max(sum by (instance, device) (asyncnic_ring_descriptors{{{ONE},ring="rx"}}))', "rx_ring"),
+            ],
+            about="A ring that fills in bursts and empties again: a larger one absorbs them. One that stays full: no "
+            "ring is large enough. Needs a restart.",
+            span=8,
+            apart=["rx_ring"],
+        ),
+        lines(
+            "tap_queue and overload",
+            [
+                Query(rate("asyncnic_dropped_frames_total", 'stage="kernel"'), "dropped: kernel a second"),
+                Query(rate("asyncnic_dropped_frames_total", 'stage="card"'), "dropped: card a second"),
+                Query(knob("tap_queue"), "tap_queue"),
+            ],
+            about="Short drops with an idle service: a longer TAP queue absorbs them, at the price of older frames "
+            "(queue / delivered rate). `overload=drain` moves the drops from kernel to card, and costs CPU.",
+            span=8,
+            apart=["tap_queue"],
+        ),
+        lines(
+            "queue_limit",
+            [
+                Query(f"max(max_over_time(asyncnic_queue_frames{{{ONE}}}[$__rate_interval]))", "most in the queue"),
+                Query(knob("queue_limit"), "queue_limit"),
+            ],
+            about="Queue delivery only. A full queue adds its length / delivered rate to each frame's age.",
+            span=8,
+            apart=["queue_limit"],
+        ),
+        lines(
+            "busy_poll",
+            [
+                Query(f"{rate('asyncnic_interrupts_total')} / {rate('asyncnic_bursts_total')}", "interrupts a burst"),
+                Query(f"{knob('busy_poll')} * 1e6", "busy_poll in us"),
+            ],
+            about="One interrupt a burst: each burst pays for a wake-up. Busy polling saves it and burns CPU.",
+            span=8,
+            apart=["busy_poll in us"],
+        ),
+        facts(
+            "All knobs as they stand",
+            f"asyncnic_setting{{{ONE}}}",
+            about="Changed by `asyncnic tune`, PUT /api/v1/settings or a reload of the file.",
+            hide=tuple(name for name in NOISE if name != "Value"),
+            span=24,
+            height=7,
+        ),
+    ]
+
+
+def stack() -> list[Builder[models.Panel]]:
+    """What did the stack do with what was delivered?"""
+    packets = "asyncnic_stack_packets_total"
+    return [
+        lines(
+            "Packets by protocol and outcome",
+            [Query(rate(packets, by="protocol, outcome"), "{{protocol}}: {{outcome}}")],
+            about="Every delivered frame ends in exactly one of these.",
+            unit="pps",
+            stacked=True,
+            span=24,
+            height=9,
+        ),
+    ]
+
+
+def process() -> list[Builder[models.Panel]]:
+    """What does the process cost?"""
+    cpu = f"sum(rate(process_cpu_seconds_total{{{PROCESS}}}[$__rate_interval]))"
+    return [
+        lines(
+            "CPU",
+            [Query(cpu, "cores")],
+            about="Cores in use. At 1.0 the loop is the limit.",
+            span=6,
+        ),
+        lines(
+            "CPU a delivered frame",
+            [Query(f"{cpu} / ({rate('asyncnic_delivered_frames_total')} > 0)", "CPU a frame")],
+            about="Rises with the load offered: work is spent on frames that are dropped (livelock). Flat: it is not.",
+            unit="s",
+            span=6,
+        ),
+        lines(
+            "Memory and descriptors",
+            [
+                Query(f"sum(process_resident_memory_bytes{{{PROCESS}}})", "resident"),
+            ],
+            about="Everything is bounded, so this line is flat under any flood.",
+            unit="bytes",
+            span=6,
+        ),
+        lines(
+            "Garbage collections",
+            [
+                Query(
+                    f"sum by (generation) (rate(python_gc_collections_total{{{PROCESS}}}[$__rate_interval]))",
+                    "generation {{generation}}",
+                )
+            ],
+            about="The packet path makes no cycles; a rate that follows the frames is somebody's stack.",
+            unit="ops",
+            span=6,
+        ),
+    ]
+
+
+ROWS = {
+    "Is it up?": up,
+    "Where did every frame go?": frames,
+    "Is it overloaded?": overload,
+    "Which knob would help?": knobs,
+    "The stack": stack,
+    "The process": process,
+}
+
+
+def variable(name: str, label: str, query: str) -> builders.QueryVariable:
+    """A choice of label values, all of them at first."""
+    return (
+        builders.QueryVariable(name)
+        .label(label)
+        .datasource(SOURCE)
+        .query(query)
+        .multi(True)
+        .include_all(True)
+        .all_value(".+")
+        .current(models.VariableOption(text="All", value="$__all"))
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(models.VariableSort.ALPHABETICAL_ASC)
+    )
+
+
+def overview() -> builders.Dashboard:
+    """The dashboard, ready to build."""
+    board = (
+        builders.Dashboard("asyncnic: where every frame went")
+        .uid(UID)
+        .description("Ledger, overload, knobs, stack and process of asyncnic services.")
+        .tags(["asyncnic", "network"])
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .time("now-30m", "now")
+        .refresh("10s")
+        .timezone("browser")
+        .editable()
+        .with_variable(builders.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+        .with_variable(variable("job", "Job", "label_values(asyncnic_device_up, job)"))
+        .with_variable(variable("instance", "Instance", 'label_values(asyncnic_device_up{job=~"$job"}, instance)'))
+        .with_variable(variable("device", "Device", 'label_values(asyncnic_device_up{instance=~"$instance"}, device)'))
+        .annotation(
+            builders.AnnotationQuery()
+            .name("Knob turned")
+            .datasource(SOURCE)
+            .enable(True)
+            .icon_color(BLUE)
+            .expr(f"changes(asyncnic_setting{{{ONE}}}[$__rate_interval]) > 0")
+        )
+        .annotation(
+            builders.AnnotationQuery()
+            .name("Device reset")
+            .datasource(SOURCE)
+            .enable(True)
+            .icon_color(RED)
+            .expr(f"increase(asyncnic_device_resets_total{{{ONE}}}[$__rate_interval]) > 0")
+        )
+    )
+    for title, row in ROWS.items():
+        board.with_row(builders.Row(title))
+        for panel in row():
+            board.with_panel(panel)
+    return board
