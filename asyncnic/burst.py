@@ -25,7 +25,8 @@ class Burst:
         clock: monotonic seconds.
 
     `taken` counts the frames, from the first on, that the stack has taken. It is advanced before the frame is worked on,
-    so that a frame whose handler raises counts as delivered: it was handed over.
+    so that a frame whose handler raises counts as delivered: it was handed over. A burst that is left without a look at
+    it counts as taken whole.
     """
 
     __slots__ = ("clock", "deadline", "lengths", "memory", "offsets", "taken")

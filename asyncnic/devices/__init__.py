@@ -1,0 +1,28 @@
+"""Where a chip comes from: one module for each backend, imported when it is asked for."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import import_module
+from typing import cast
+
+from asyncnic.devices.device import Device, DeviceOptions
+
+BACKENDS: Mapping[str, str] = {
+    "tap": "asyncnic.devices.tap",
+    "uio": "asyncnic.devices.uio",
+    "qemu": "asyncnic.devices.qemu",
+}
+"""Backend name to the module whose ``open_device(name, options)`` opens one."""
+
+
+async def open_device(spec: str, options: DeviceOptions) -> Device:
+    """Open the device that `spec` ("BACKEND:NAME") names.
+
+    Raises:
+        ValueError: `spec` is not of that form or names no backend.
+        DeviceError: the device is absent or cannot be used.
+    """
+    backend, colon, name = spec.partition(":")
+    if not colon or not name or backend not in BACKENDS:
+        raise ValueError(f"{spec!r} names no device: use one of {', '.join(f'{known}:NAME' for known in BACKENDS)}")
+    opener = cast(Callable[[str, DeviceOptions], Awaitable[Device]], import_module(BACKENDS[backend]).open_device)
+    return await opener(name, options)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from asyncnic.knobs import Knobs
 from asyncnic.pcnet32.port import Port
 
 
@@ -22,6 +23,22 @@ class PrivilegeError(DeviceError):
 
 class DeviceLost(DeviceError):  # noqa: N818 - it says what happened to a device that was fine
     """The device went away while running (TAP deleted, QEMU gone, card pulled)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOptions:
+    """What a device is opened with."""
+
+    mac: bytes | None
+    """The station address; None lets the device choose."""
+    mtu: int
+    """Octets of payload in a frame, at most."""
+    host_address: str
+    """Address with prefix length for the host's side of a TAP; empty leaves it alone."""
+    memory_size: int
+    """Octets of DMA memory that the driver needs in one piece, for each lane."""
+    knobs: Knobs
+    """The live knobs; a device reads `overload` and `tap_queue`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +62,8 @@ class Lane(Protocol):
     def filtered(self) -> int:
         """Frames that the chip's address filter rejected; 0 for ever where `counts_filtered` is False."""
 
-    def fileno(self) -> int:
-        """Descriptor that is readable when the chip may have work."""
+    def fileno(self) -> int | None:
+        """Descriptor that is readable when the chip may have work; None where the ring must be polled on a timer."""
 
     def poll(self, limit: int) -> int:
         """Let the chip take up to `limit` frames off its wire; frames stored or dropped. Real chips need no help: 0.
@@ -56,7 +73,14 @@ class Lane(Protocol):
         """
 
     def interrupt(self) -> None:
-        """Consume the readiness of `fileno` and let the next interrupt through. Called before the chip's causes are read."""
+        """Consume the readiness of `fileno`. Called before the chip's causes are read.
+
+        Raises:
+            DeviceLost: the device is gone.
+        """
+
+    def unmask(self) -> None:
+        """Let the next interrupt through. Called when the chip's causes are acknowledged and its line is low."""
 
 
 class Device(Protocol):
@@ -72,6 +96,13 @@ class Device(Protocol):
 
         Raises:
             DeviceLost: the wire is gone.
+        """
+
+    async def apply_knobs(self) -> None:
+        """Bring the device to the knobs that are not read at every burst (the TAP's queue length), after they have changed.
+
+        Raises:
+            DeviceError: the kernel refuses; the knob is put back to what holds.
         """
 
     async def reattach(self) -> bool:
