@@ -5,8 +5,8 @@ length in octets (without FCS). It is not a queue: the frames lie where the card
 copied. Whoever receives a burst says how many of its frames it has taken; the rest stays where it is and comes again
 with the next burst. That is how a time budget ends a burst early without losing a frame.
 
-People iterate: ``for frame in burst``. Stages on the hot path read `memory`, `offsets` and `lengths` themselves, and keep
-`taken` true.
+People iterate: ``for frame in burst``. Stages on the hot path read `memory`, `offsets` and `lengths` themselves, and
+keep `taken` true.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,9 +24,9 @@ class Burst:
         deadline: when to stop taking frames, on `clock`'s scale, in seconds.
         clock: monotonic seconds.
 
-    `taken` counts the frames, from the first on, that the stack has taken. It is advanced before the frame is worked on,
-    so that a frame whose handler raises counts as delivered: it was handed over. A burst that is left without a look at
-    it counts as taken whole.
+    `taken` counts the frames, from the first on, that the stack has taken. It is advanced before the frame is worked
+    on, so that a frame whose handler raises counts as delivered: it was handed over. A burst that is left without a
+    look at it counts as taken whole.
     """
 
     __slots__ = ("clock", "deadline", "lengths", "memory", "offsets", "taken")

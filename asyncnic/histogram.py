@@ -1,7 +1,7 @@
 """A histogram as plain integers: cheap enough for the packet path, read by the metrics collector.
 
-It is not a prometheus_client histogram (whose `observe` costs ten times as much and takes a lock): one bisection, one list
-element, one float. Counts are per bucket here and made cumulative when they are rendered.
+It is not a prometheus_client histogram (whose `observe` costs ten times as much and takes a lock): one bisection, one
+list element, one float. Counts are per bucket here and made cumulative when they are rendered.
 """
 
 from bisect import bisect_left
@@ -11,7 +11,8 @@ class Histogram:
     """Counts of observations in buckets.
 
     Args:
-        bounds: the upper bounds of the buckets, ascending, in the unit of what is observed; a last bucket, +Inf, follows.
+        bounds: the upper bounds of the buckets, ascending, in the unit of what is observed; a last bucket, +Inf,
+            follows.
     """
 
     __slots__ = ("bounds", "counts", "sum")

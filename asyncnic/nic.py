@@ -5,12 +5,13 @@
             for frame in burst:
                 ...
 
-It ties device, drivers and delivery together and adds them up. It moves no frame itself: receiver.py takes them, delivery/ hands them on.
+It ties device, drivers and delivery together and adds them up. It moves no frame itself: receiver.py takes them,
+delivery/ hands them on.
 """
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from asyncnic.burst import Burst, Clock
@@ -99,7 +100,8 @@ class Nic:
                 yield frame
 
     def send(self, frame: bytes | bytearray | memoryview) -> bool:
-        """Send a frame (from 14 octets on, without FCS). False: the transmit ring is full, or there is no device; counted.
+        """Send a frame (from 14 octets on, without FCS). False: the transmit ring is full, or there is no device;
+        counted.
 
         The card is told once a burst, or once a turn of the event loop.
         """
@@ -132,13 +134,16 @@ class Nic:
         await self.device.close()
 
     def watch(self, watcher: Callable[[Burst], None] | None) -> None:
-        """Show each burst to `watcher` before the stack sees it; None ends that. For captures: it must be quick and take nothing."""
+        """Show each burst to `watcher` before the stack sees it; None ends that.
+
+        For captures: it must be quick and take nothing.
+        """
         self._watcher = watcher
 
     # -- The observer's side ------------------------------------------------------------------------------------------
 
     def ledger(self) -> Ledger:
-        """Where every frame is at this moment. To be read on the event loop's thread, between two steps of the stack."""
+        """Where every frame is at this moment. Read it on the loop's thread, between two steps of the stack."""
         receiver = self._receiver
         wire = self._read_wire()
         missed = buffered = filtered = seen = 0
@@ -219,22 +224,20 @@ class Nic:
         }
 
     def registers(self) -> dict[str, int]:
-        """The first lane's registers that can be read without a side effect, by name ("CSR0", "BCR20"), 16 bits each."""
+        """The first lane's registers that can be read without effect, by name ("CSR0", "BCR20"), 16 bits each."""
         driver = self._receiver.drivers[0]
         named = {f"CSR{number}": driver.read_csr(number) for number in _REGISTERS}
         return named | {f"BCR{number}": driver.read_bcr(number) for number in _BCRS}
 
     def ring_words(self) -> dict[str, list[tuple[int, int, int]]]:
-        """The first lane's rings ("rx", "tx"): (buffer address, status word, count or error word) of each descriptor."""
+        """The first lane's rings ("rx", "tx"): (address, status word, count or error word) of each descriptor."""
         driver = self._receiver.drivers[0]
         return {"rx": driver.rx.words(), "tx": driver.tx.words()}
 
     def _read_wire(self) -> WireCounters | None:
         """The wire's count now, or the last one where the wire is gone."""
-        try:
+        with suppress(DeviceLost):  # the receiver meets the loss by itself, at the next frame that it cannot take
             self._wire = self.device.wire()
-        except DeviceLost:
-            pass  # the receiver meets the loss by itself, on the next frame that it cannot take
         return self._wire
 
 

@@ -1,7 +1,9 @@
-"""The receive side on the event loop: waits for interrupts, takes bursts off the rings, hands them back, mends the chip.
+"""The receive side on the event loop: waits for interrupts, takes bursts off the rings, hands them back, mends the
+chip.
 
-It decides when to look and how much to take (budgets), never what a frame means, and it has no queue: what it has not taken lies in
-the card's descriptors or on the wire. Delivery (direct.py, queue.py) calls `next_burst`; nothing else does.
+It decides when to look and how much to take (budgets), never what a frame means, and it has no queue: what it has not
+taken lies in the card's descriptors or on the wire. Delivery (direct.py, queue.py) calls `next_burst`; nothing else
+does.
 """
 
 import asyncio
@@ -122,7 +124,9 @@ class Receiver:
         return None
 
     def leave(self) -> None:
-        """End the burst in hand: its frames' descriptors go back to the card in order, and the card is told to transmit."""
+        """End the burst in hand: its frames' descriptors go back to the card in order, and the card is told to
+        transmit.
+        """
         burst = self._burst
         if burst is not None:
             self._burst = None

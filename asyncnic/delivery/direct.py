@@ -1,6 +1,7 @@
 """Direct delivery: nothing. The stack is handed bursts straight off the ring, and what it does not take the card drops.
 
-It is the absence of a queue with a name: one yield to the event loop a burst, so that timers, scrapes and applications run.
+It is the absence of a queue with a name: one yield to the event loop a burst, so that timers, scrapes and
+applications run.
 """
 
 import asyncio

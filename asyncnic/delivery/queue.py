@@ -1,8 +1,9 @@
 """Queue delivery: a reader with priority, a bounded queue, and a worker. The classic shape, kept for comparison.
 
-The reader stands for the interrupt handler of an in-kernel driver: it empties the wire before the worker gets a turn, copying
-each frame into the queue or throwing it away when the queue is full. Under a flood most of the CPU then goes into frames that
-are thrown away; that is what direct delivery avoids. Policy "pause" stops reading instead, which leaves the overload on the wire.
+The reader stands for the interrupt handler of an in-kernel driver: it empties the wire before the worker gets a turn,
+copying each frame into the queue or throwing it away when the queue is full. Under a flood most of the CPU then goes
+into frames that are thrown away; that is what direct delivery avoids. Policy "pause" stops reading instead, which
+leaves the overload on the wire.
 
 The queue is a slab of fixed slots: it grows with nothing.
 """

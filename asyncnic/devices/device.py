@@ -1,8 +1,8 @@
 """What the nic asks of a device, whatever its chip is made of.
 
 A device brings one or more lanes. A lane is a chip (a `Port`) with a receive ring of its own and a descriptor of the
-operating system that becomes readable when there may be work. Devices do no packet work: they bring chip, wire and interrupt
-together and count what the wire offered.
+operating system that becomes readable when there may be work. Devices do no packet work: they bring chip, wire and
+interrupt together and count what the wire offered.
 """
 
 from collections.abc import Sequence
@@ -99,7 +99,8 @@ class Device(Protocol):
         """
 
     async def apply_knobs(self) -> None:
-        """Bring the device to the knobs that are not read at every burst (the TAP's queue length), after they have changed.
+        """Bring the device to the knobs that are not read at every burst (the TAP's queue length), after they have
+        changed.
 
         Raises:
             DeviceError: the kernel refuses; the knob is put back to what holds.

@@ -1,8 +1,9 @@
 """A kernel interface through rtnetlink: set up once, counted at any moment.
 
-Setting up goes through pyroute2's `IPRoute` in a thread, since neither its synchronous nor its asynchronous form runs inside a
-uvloop loop. Counting must be one atomic moment with our own counters, so it is a synchronous request on the loop's thread:
-RTM_GETSTATS, which the kernel answers within the send (some 70 us with pyroute2's codec). Nothing here moves frames.
+Setting up goes through pyroute2's `IPRoute` in a thread, since neither its synchronous nor its asynchronous form runs
+inside a uvloop loop. Counting must be one atomic moment with our own counters, so it is a synchronous request on the
+loop's thread: RTM_GETSTATS, which the kernel answers within the send (some 70 us with pyroute2's codec). Nothing here
+moves frames.
 """
 
 import asyncio
@@ -88,11 +89,12 @@ class LinkWanted:
 
 
 async def set_up(name: str, wanted: LinkWanted) -> None:
-    """Make the interface `name` be as `wanted`, and up, changing only what differs: an interface that is right needs no privilege.
+    """Make the interface `name` be as `wanted`, and up, changing only what differs: an interface that is right needs
+    no privilege.
 
     Raises:
-        PrivilegeError: a change is needed and not allowed; the message names the flag and the command that makes it right.
-        DeviceError: the kernel refuses a value.
+        PrivilegeError: a change is needed and not allowed; the message names the flag and the command that makes it
+        right. DeviceError: the kernel refuses a value.
     """
     await asyncio.to_thread(_set_up, name, wanted)
 

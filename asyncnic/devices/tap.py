@@ -1,8 +1,8 @@
 """The TAP device: a chip in software whose wire is a TAP of the kernel.
 
-Frames are read straight into descriptor buffers, only as many as the chip has descriptors for; what is not read stays in the
-kernel's TAP queue and is dropped there, which costs us nothing and which rtnetlink counts. This file holds the wire and its
-counters; the chip is pcnet32/model.py, and nobody here looks into a frame.
+Frames are read straight into descriptor buffers, only as many as the chip has descriptors for; what is not read stays
+in the kernel's TAP queue and is dropped there, which costs us nothing and which rtnetlink counts. This file holds the
+wire and its counters; the chip is pcnet32/model.py, and nobody here looks into a frame.
 """
 
 import errno
@@ -136,7 +136,10 @@ class TapDevice:
         return WireCounters(self._before.offered + offered, self._before.dropped + self._dropped)
 
     async def reattach(self) -> bool:
-        """See `Device.reattach`. A TAP that was deleted is waited for, not made again: whoever deleted it may mean it."""
+        """See `Device.reattach`.
+
+        A TAP that was deleted is waited for, not made again: whoever deleted it may mean it.
+        """
         self._detach()
         if not tun.exists(self._tap):
             return False
@@ -169,8 +172,9 @@ class TapDevice:
         self._lane.port.memory.close()
 
     def _detach(self) -> None:
-        """Forget this attachment, keeping its counts. Its kernel counters may be gone with the TAP: then what counts is what was read,
-        and the drops as last seen."""
+        """Forget this attachment, keeping its counts. Its kernel counters may be gone with the TAP: then what counts
+        is what was read, and the drops as last seen.
+        """
         if self._link is None:
             return
         try:

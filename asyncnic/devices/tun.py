@@ -32,7 +32,8 @@ def exists(name: str) -> bool:
 def attach(name: str, *, queues: bool = False) -> int:
     """Attach to the TAP `name`, creating it when there is none. Returns a non-blocking descriptor.
 
-    A TAP made with several queues is attached to with that flag even when `queues` is False: it cannot be had otherwise.
+    A TAP made with several queues is attached to with that flag even when `queues` is False: it cannot be had
+    otherwise.
 
     Raises:
         PrivilegeError: /dev/net/tun may not be opened, or the TAP is not ours and may not be made.
@@ -70,7 +71,7 @@ def _explain(name: str, error: OSError) -> DeviceError:
     if error.errno == errno.EPERM:
         if exists(name):
             return PrivilegeError(
-                f"tap:{name}: it belongs to another user: give it to this one (ip tuntap add {name} mode tap user $USER)"
+                f"tap:{name}: it belongs to another user: make it this one's (ip tuntap add {name} mode tap user $USER)"
             )
         return PrivilegeError(
             f"tap:{name}: making it needs CAP_NET_ADMIN: make it beforehand (ip tuntap add {name} mode tap user $USER)"

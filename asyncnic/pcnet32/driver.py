@@ -1,7 +1,8 @@
 """The driver: brings a chip up through its `Port`, keeps its rings, acknowledges it, and shuts it down.
 
-Every register access of the project's drivers is in this file; every ring word is in receive_ring.py and transmit_ring.py.
-It has no event loop, no file descriptor and no clock: the nic calls it, and passes a `pause` for where silicon wants time.
+Every register access of the project's drivers is in this file; every ring word is in receive_ring.py and
+transmit_ring.py. It has no event loop, no file descriptor and no clock: the nic calls it, and passes a `pause` for
+where silicon wants time.
 """
 
 from collections.abc import Callable
@@ -62,7 +63,8 @@ class Driver:
         tx_ring: transmit descriptors.
         max_frame: largest frame that is not oversize, octets without FCS.
         mac: the address to use; None takes the chip's own.
-        filters: True where the driver must do the address filter's work, since the card would not count what it rejects.
+        filters: True where the driver must do the address filter's work, since the card would not count what it
+            rejects.
         pause: sleeps for some seconds; silicon wants 1 ms after a reset (fact sheet 2.2).
     """
 
@@ -230,7 +232,10 @@ class Driver:
         return [], []
 
     def transmit(self, frame: bytes | bytearray | memoryview) -> bool:
-        """Put a frame (no FCS) on the transmit ring. False when there is no room; counted. `kick` makes the card look."""
+        """Put a frame (no FCS) on the transmit ring. False when there is no room; counted.
+
+        `kick` makes the card look.
+        """
         return self.tx.put(frame)
 
     def kick(self) -> None:

@@ -1,7 +1,7 @@
 """The driver's side of the transmit ring: frames in, returned descriptors reaped, both in ring order.
 
-One buffer a frame, copied into DMA memory and padded to the 60 octets that every chip and emulator agrees on (fact sheet 8.2).
-It writes no register: `Driver.kick` tells the card to look.
+One buffer a frame, copied into DMA memory and padded to the 60 octets that every chip and emulator agrees on (fact
+sheet 8.2). It writes no register: `Driver.kick` tells the card to look.
 """
 
 from dataclasses import dataclass
@@ -85,7 +85,10 @@ class TransmitRing:
         self.errors = {"underflow": 0, "late_collision": 0, "carrier": 0, "retry": 0, "ring_full": 0, "oversize": 0}
 
     def disarm_all(self) -> None:
-        """Take every descriptor back and start over at the first, as after INIT. What was not sent counts as `carrier`."""
+        """Take every descriptor back and start over at the first, as after INIT.
+
+        What was not sent counts as `carrier`.
+        """
         self.errors["carrier"] += self._pending
         for i, offset in enumerate(self._offsets):
             word = self._ring + 4 * i
@@ -95,7 +98,10 @@ class TransmitRing:
         self._head = self._pending = 0
 
     def put(self, frame: bytes | bytearray | memoryview) -> bool:
-        """Copy `frame` (14 octets or more, no FCS) into the next descriptor and give it to the card. False: not taken, counted."""
+        """Copy `frame` (14 octets or more, no FCS) into the next descriptor and give it to the card.
+
+        False: not taken, counted.
+        """
         length = len(frame)
         if length > BUFFER_SIZE:
             self.errors["oversize"] += 1
