@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from pyroute2 import IPRoute, NetlinkError  # type: ignore[import-untyped]
+from pyroute2 import IPRoute, NetlinkError
 
 from asyncnic.devices.device import DeviceError, PrivilegeError
 from asyncnic.netns import CLONE_NEWNET

@@ -1,0 +1,144 @@
+"""What stands between a TAP and nothing: loops that only read, the ceiling for everything else; and the design to
+avoid.
+
+None of these parses a frame; they say what a frame costs before anybody looks at it.
+"""
+
+import asyncio
+import fcntl
+import io
+import os
+import select
+import struct
+from collections.abc import Callable
+
+import uvloop
+
+from asyncnic.bench import wires
+from asyncnic.bench.case import Case, Outcome
+from asyncnic.bench.load import HEADERS
+from asyncnic.bench.offer import Offer
+from asyncnic.bench.receiver import Receiver
+from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
+
+NAME = "bench0"
+TUNSETIFF = 0x4004_54CA
+IFF_TAP_NO_PI = 0x1002
+QUEUE_LIMIT = 1000
+
+
+class BareTap:
+    """A TAP with nothing on it: a descriptor that reads frames, and the interface's counters.
+
+    Raises:
+        DeviceError: it cannot be made, or no traffic passes.
+    """
+
+    def __init__(self, name: str, queue: int | None = None) -> None:
+        self.name = name
+        wires.make_tap(name, queue)
+        self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP_NO_PI))
+        wires.wait_until_up(name)
+        self._before = wires.counters(name)
+
+    def close(self) -> None:
+        """Let go of it; it stays in its namespace."""
+        os.close(self.fd)
+
+    def dropped(self) -> int:
+        """Frames that its queue had no room for."""
+        return (wires.counters(self.name) - self._before).transmit_dropped
+
+
+def readv(case: Case) -> Outcome:
+    """os.readv into one buffer, over and over."""
+    tap = BareTap(NAME, case.tap_queue)
+    fd, buffers, read = tap.fd, [bytearray(2048)], os.readv
+
+    def drain() -> int:
+        frames = 0
+        try:
+            while True:
+                read(fd, buffers)
+                frames += 1
+        except BlockingIOError:
+            return frames
+
+    return _blocking(case, tap, drain)
+
+
+def readinto(case: Case) -> Outcome:
+    """FileIO.readinto into one buffer, over and over."""
+    tap = BareTap(NAME, case.tap_queue)
+    buffer = bytearray(2048)
+    read = io.FileIO(tap.fd, "rb", closefd=False).readinto
+
+    def drain() -> int:
+        frames = 0
+        while read(buffer) is not None:
+            frames += 1
+        return frames
+
+    return _blocking(case, tap, drain)
+
+
+def _blocking(case: Case, tap: BareTap, drain: Callable[[], int]) -> Outcome:
+    """Play `case` on a loop that calls `drain` whenever there is something to read."""
+    trial = Trial(case, Offer([wires.RECEIVER, *case.load.arguments()]))
+    poller = select.poll()
+    poller.register(tap.fd, select.POLLIN)
+    frames = 0
+    trial.go()
+    while not (trial.over(frames) and not poller.poll(QUIET_SECONDS * 1000)):
+        poller.poll(LOOK_SECONDS * 1000)
+        frames += drain()
+    outcome = trial.outcome(frames, {"kernel": tap.dropped()}, None)
+    tap.close()
+    return outcome
+
+
+def drain_queue(case: Case) -> Outcome:
+    """A reader without a budget before a bounded queue: the in-kernel driver's shape, and receive livelock.
+
+    Whenever the TAP is readable it is read until it is empty; frames that the queue of 1,000 has no room for are
+    thrown away. A worker task takes them from there to the application: `asyncio.Queue` as everybody uses it.
+    """
+    return uvloop.run(_drain_queue(case))
+
+
+async def _drain_queue(case: Case) -> Outcome:
+    tap = await asyncio.to_thread(BareTap, NAME, case.tap_queue)
+    offer = await asyncio.to_thread(Offer, [wires.RECEIVER, *case.load.arguments()])
+    trial, app = Trial(case, offer), application(case)
+    header = HEADERS[4]
+    queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_LIMIT)
+    dropped = 0
+
+    def readable() -> None:
+        nonlocal dropped
+        fd, read = tap.fd, os.read
+        try:
+            while True:
+                frame = read(fd, 2048)
+                if queue.full():
+                    dropped += 1
+                else:
+                    queue.put_nowait(frame)
+        except BlockingIOError:
+            return
+
+    async def work() -> None:
+        while True:
+            frame = await queue.get()
+            app.datagram_received(frame[header:], None)
+
+    worker = asyncio.create_task(work())
+    asyncio.get_running_loop().add_reader(tap.fd, readable)
+    await trial.play(lambda: app.datagrams)
+    asyncio.get_running_loop().remove_reader(tap.fd)
+    worker.cancel()
+    lost = {"kernel": await asyncio.to_thread(tap.dropped), "queue": dropped}
+    outcome = trial.outcome(app.datagrams, lost, app if isinstance(app, Receiver) else None)
+    tap.close()
+    return outcome

@@ -1,0 +1,100 @@
+"""Who shares the event loop with the flood: a 1 ms timer, and a server of metrics that somebody scrapes.
+
+Both only measure how late they come. The scraper is a process of its own (``python -m asyncnic.bench.bystander
+URL``), since a thread would compete for the interpreter that it watches.
+"""
+
+import asyncio
+import http.client
+import json
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import REGISTRY, generate_latest
+
+from asyncnic.bench import wires
+from asyncnic.bench.ages import Ages
+
+TICK_SECONDS = 0.001
+SCRAPE_SECONDS = 0.1
+SCRAPE_TIMEOUT = 5.0
+
+
+class Bystander:
+    """A timer and a scraped metrics page on the running loop. Made by `start`."""
+
+    def __init__(self, runner: web.AppRunner, scraper: asyncio.subprocess.Process) -> None:
+        self._lag = Ages()
+        self._runner = runner
+        self._scraper = scraper
+        self._ticking = asyncio.create_task(self._tick())
+
+    @classmethod
+    async def start(cls, render: Callable[[], bytes] = lambda: generate_latest(REGISTRY)) -> "Bystander":
+        """Serve what `render` returns on the loopback interface, and begin to scrape it and to tick."""
+        await asyncio.to_thread(wires.loopback_up)
+
+        async def metrics(request: web.Request) -> web.Response:
+            return web.Response(body=render(), content_type="text/plain")
+
+        application = web.Application()
+        application.router.add_get("/metrics", metrics)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        scraper = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "asyncnic.bench.bystander", f"http://{host}:{port}/metrics"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert scraper.stdout is not None
+        await scraper.stdout.readline()
+        return cls(runner, scraper)
+
+    async def stop(self) -> dict[str, Any]:
+        """End both; what they saw, in seconds."""
+        self._ticking.cancel()
+        output, _ = await self._scraper.communicate(b"stop\n")
+        await self._runner.cleanup()
+        return {"timer_lag": self._lag.as_json(), "scrapes": json.loads(output)}
+
+    async def _tick(self) -> None:
+        # Not the loop's clock: uvloop's counts whole milliseconds and stands still while callbacks run.
+        clock, tick = time.monotonic_ns, round(TICK_SECONDS * 1e9)
+        while True:
+            due = clock() + tick
+            await asyncio.sleep(TICK_SECONDS)
+            self._lag.add(clock() - due)
+
+
+def scrape(url: str) -> None:
+    """Scrape `url` ten times a second until a line comes on standard input, then print how long the answers took."""
+    import select
+
+    parts = urllib.parse.urlsplit(url)
+    ages, failed = Ages(), 0
+    print("ready", flush=True)
+    while not select.select([sys.stdin], [], [], SCRAPE_SECONDS)[0]:
+        start = time.monotonic_ns()
+        connection = http.client.HTTPConnection(parts.netloc, timeout=SCRAPE_TIMEOUT)
+        try:
+            connection.request("GET", parts.path)
+            response = connection.getresponse()
+            failed += response.status != 200 or not response.read()
+        except (OSError, http.client.HTTPException):
+            failed += 1
+        finally:
+            connection.close()
+        ages.add(time.monotonic_ns() - start)
+    print(json.dumps({"failed": failed, **ages.as_json()}))
+
+
+if __name__ == "__main__":
+    scrape(sys.argv[1])

@@ -1,0 +1,95 @@
+"""One load on one receiver: lets it go, and takes time, CPU time and count while it lasts.
+
+The receiver runs its own way, blocking or on an event loop, and says from time to time how many frames it has
+delivered.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+from asyncnic.bench.case import SYSTEMS, Case, Outcome
+from asyncnic.bench.load import Offered
+from asyncnic.bench.offer import Offer
+from asyncnic.bench.receiver import Counter, Receiver
+
+LOOK_SECONDS = 0.01
+QUIET_SECONDS = 0.1
+SETTLE_SECONDS = 10.0
+"""How long a receiver may go on delivering what is queued after the load has ended."""
+
+
+class Trial:
+    """A load that is ready to go.
+
+    Args:
+        case: what is measured.
+        offer: the load generator, waiting.
+    """
+
+    def __init__(self, case: Case, offer: Offer) -> None:
+        self.case = case
+        self.window: dict[str, float] = {}
+        self._offer = offer
+        self._start = 0.0
+        self._cpu = 0.0
+
+    def go(self) -> None:
+        """Start the load, and the window."""
+        self._cpu, self._start = time.process_time(), time.monotonic()
+        self._offer.go()
+
+    def over(self, delivered: int) -> bool:
+        """Whether the load has ended; the first time that it has, the window ends too, with `delivered` frames."""
+        if not self._offer.finished:
+            return False
+        if not self.window:
+            self.window = {
+                "frames": delivered,
+                "seconds": time.monotonic() - self._start,
+                "cpu_seconds": time.process_time() - self._cpu,
+            }
+        return True
+
+    async def play(self, delivered: Callable[[], int]) -> None:
+        """Let the load go beside whatever the loop runs, and return when it is over and nothing more arrives."""
+        self.go()
+        while not self.over(delivered()):  # noqa: ASYNC110 - what ends is another process's load
+            await asyncio.sleep(LOOK_SECONDS)
+        end = time.monotonic() + SETTLE_SECONDS
+        before = -1
+        while (now := delivered()) != before and time.monotonic() < end:
+            before = now
+            await asyncio.sleep(QUIET_SECONDS)
+
+    def outcome(self, delivered: int, lost: dict[str, int], app: Counter | Receiver | None, **more: Any) -> Outcome:
+        """Everything together. What is missing beyond `lost` is added to it as "uncounted"."""
+        sender: Offered = self._offer.result()
+        if isinstance(app, Receiver):
+            order = app.sequence.as_json() | {"lost": app.sequence.lost(sender.datagrams)}
+            more |= {"order": order, "ages": app.ages.as_json()}
+        return Outcome(
+            case=asdict(self.case),
+            version=version(self.case.system),
+            offered=sender.datagrams,
+            delivered=delivered,
+            lost=lost | {"uncounted": sender.datagrams - delivered - sum(lost.values())},
+            window=self.window,
+            sender=asdict(sender),
+            **more,
+        )
+
+
+def application(case: Case) -> Counter | Receiver:
+    """The protocol that a case's datagrams end in."""
+    return Receiver(case.work) if case.check or case.work else Counter()
+
+
+def version(system: str) -> str:
+    """Name and version of what a system is made of."""
+    package = SYSTEMS[system].package
+    return f"{package} {metadata.version(package)}" if package else f"CPython {sys.version.split()[0]}"
