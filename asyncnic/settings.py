@@ -115,7 +115,7 @@ class Settings(BaseModel):
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def origin(self, name: str) -> str:
-        """What the user typed to get setting `name`, for an error that arises later; as a flag when it is the default."""
+        """What the user typed to get setting `name`, for an error that arises later; the default as a flag."""
         return self._origins.get(name) or f"{flag(name)} {shown(getattr(self, name))}"
 
     def given(self, name: str) -> bool:
@@ -228,9 +228,11 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _as_list(value: object) -> object:
-    """Lists as they come: repeated flags, a TOML array, or text with commas."""
+    """Lists as they come: repeated flags, a TOML array, or text with commas; an empty text is no item."""
     if isinstance(value, str):
-        return tuple(item.strip() for item in value.split(",") if item.strip())
+        value = value.split(",")
+    if isinstance(value, list | tuple):
+        return tuple(item.strip() if isinstance(item, str) else item for item in value if item != "")
     return value
 
 

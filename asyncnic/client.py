@@ -1,0 +1,97 @@
+"""How `stats`, `ring`, `regs`, `capture` and their kin ask a running service: blocking HTTP, one request at a time.
+
+Not an API client for others: the paths and their JSON are the contract, this only gets them with errors of one line.
+"""
+
+import base64
+import http.client
+import json
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asyncnic.errors import Failed
+
+TIMEOUT = 10.0
+"""Seconds without an octet after which a service counts as hung."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a service listens: its URL, user and password included if need be, and the certificates to trust."""
+
+    url: str
+    cacert: Path | None = None
+
+    @property
+    def shown(self) -> str:
+        """The URL as an error may show it: without the password."""
+        parts = urllib.parse.urlsplit(self.url)
+        return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    def get_json(self, path: str) -> Any:
+        """The JSON at `path`.
+
+        Raises:
+            Failed: nobody listens, or what answers is not the service.
+        """
+        body = b"".join(self.stream(path))
+        try:
+            return json.loads(body)
+        except ValueError:
+            raise Failed(f"--url {self.shown}: what answers there is not asyncnic") from None
+
+    def stream(self, path: str) -> Iterator[bytes]:
+        """The body at `path`, in pieces as they come.
+
+        Raises:
+            Failed: as for `get_json`, or the service went away in the middle.
+        """
+        try:
+            with self._open(path) as response:
+                while piece := response.read1(65536):
+                    yield piece
+        except urllib.error.HTTPError as error:
+            raise Failed(f"--url {self.shown}: {self._refusal(error)}") from None
+        except urllib.error.URLError as error:
+            raise Failed(f"--url {self.shown}: {self._unreachable(error.reason)}") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Failed(f"--url {self.shown}: the connection broke: {error or type(error).__name__}") from None
+
+    def _open(self, path: str) -> http.client.HTTPResponse:
+        parts = urllib.parse.urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Failed(f"--url {self.shown}: must start with http:// or https:// and name a host")
+        request = urllib.request.Request(self.shown.rstrip("/") + path)
+        if parts.username is not None:
+            pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+            request.add_header("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())
+        try:
+            context = ssl.create_default_context(cafile=self.cacert) if parts.scheme == "https" else None
+        except (OSError, ssl.SSLError) as error:
+            raise Failed(f"--cacert {self.cacert}: {error.strerror or error}") from None
+        # No proxy: the service is asked where it is, whatever the environment says about the web.
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        response = opener.open(request, timeout=TIMEOUT)
+        assert isinstance(response, http.client.HTTPResponse)
+        return response
+
+    def _refusal(self, error: urllib.error.HTTPError) -> str:
+        if error.code == http.HTTPStatus.UNAUTHORIZED:
+            return "the service asks for user and password: put them into the URL, http://user:password@host:port"
+        text = " ".join(error.read(500).decode("utf-8", "replace").split())
+        return text or f"HTTP {error.code}"
+
+    def _unreachable(self, reason: object) -> str:
+        if isinstance(reason, ConnectionRefusedError):
+            return "nothing listens there: start `asyncnic run`, or name another --url"
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return f"certificate not trusted ({reason.verify_message}): name its issuer with --cacert"
+        return f"not reachable: {getattr(reason, 'strerror', None) or reason}"

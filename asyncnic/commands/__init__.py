@@ -1,0 +1,1 @@
+"""The commands of `asyncnic`, one file each: parse, call, print. See `asyncnic.cli` for the table of them."""

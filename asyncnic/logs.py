@@ -1,0 +1,118 @@
+"""The log: one event a line on stderr, as text or JSON, rate-limited.
+
+It is not for frames: whatever happens once a frame is a counter. An event is a constant message with fields
+(``log.info("ready", extra=fields(listen="127.0.0.1:9732"))``), so that the rate limit and whoever searches the log can
+go by the message. An exception becomes fields of the same line, never a traceback below it; level debug adds where it
+came from.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TextIO
+
+EVENTS_AN_INTERVAL = 5
+"""How often the same event may be logged within INTERVAL."""
+INTERVAL = 10.0
+"""Seconds."""
+MOST_EVENTS = 256
+"""How many different events the rate limit remembers."""
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+def fields(**values: object) -> dict[str, object]:
+    """The `extra` of a log call: `values` become fields of the event."""
+    return {"fields": values}
+
+
+class RateLimit(logging.Filter):
+    """Lets the same event through a few times an interval; the next that passes says how many did not.
+
+    Time is the record's own, so the filter has no clock.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._windows: dict[tuple[str, str], list[float]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether `record` may pass; adds the field `suppressed` where some before it did not."""
+        key = (record.name, str(record.msg))
+        window = self._windows.get(key)
+        if window is None or record.created - window[0] >= INTERVAL:
+            if window is None and len(self._windows) >= MOST_EVENTS:
+                del self._windows[next(iter(self._windows))]
+            suppressed = int(max(0.0, window[1] - EVENTS_AN_INTERVAL)) if window else 0
+            self._windows[key] = [record.created, 1.0]
+            if suppressed:
+                record.__dict__["fields"] = {**record.__dict__.get("fields", {}), "suppressed": suppressed}
+            return True
+        window[1] += 1.0
+        return window[1] <= EVENTS_AN_INTERVAL
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, event, then the event's fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of `record`."""
+        event = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
+        return json.dumps({**event, "event": record.getMessage(), **_fields(record)}, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, event and ``name=value`` for each field, in one printable line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of `record`."""
+        parts = [_time(record), f"{record.levelname.lower():<7}", _printable(record.getMessage())]
+        parts += [f"{name}={_quoted(value)}" for name, value in _fields(record).items()]
+        return " ".join(parts)
+
+
+def configure(form: str, level: str, stream: TextIO | None = None) -> None:
+    """Send everything of `level` and above to `stream` (stderr) in `form` ("text" or "json").
+
+    Other people's libraries are heard from warnings on.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(RateLimit())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("asyncnic").setLevel(level.upper())
+
+
+def describe(error: BaseException) -> str:
+    """`error` in one line: its type, what it says, and the line of code that raised it."""
+    text = _printable(str(error))
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{': ' if text else ''}{text}{where}"
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    found: dict[str, object] = dict(record.__dict__.get("fields", {}))
+    if record.exc_info and record.exc_info[1] is not None:
+        found["error"] = describe(record.exc_info[1])
+        if logging.getLogger("asyncnic").isEnabledFor(logging.DEBUG):
+            found["traceback"] = traceback.format_exception(record.exc_info[1])
+    return found
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _quoted(value: object) -> str:
+    text = _printable(str(value))
+    return json.dumps(text) if not text or set(text) & set(' "=') else text

@@ -1,0 +1,15 @@
+"""What this program is: its version, and what it runs on. Not a feature list."""
+
+import functools
+import platform
+from importlib import metadata
+
+
+@functools.cache
+def build_info() -> dict[str, str]:
+    """Versions of asyncnic, Python and uvloop."""
+    return {
+        "version": metadata.version("asyncnic"),
+        "python": platform.python_version(),
+        "uvloop": metadata.version("uvloop"),
+    }

@@ -1,0 +1,194 @@
+"""The asyncnic_* metrics: fresh families from plain integers, at every scrape.
+
+Names, types and labels are a contract with dashboards and alerts. Every value a label can have is there from the first
+scrape on, at 0, and none comes off the wire. HELP gives the name under which ethtool and ip know the same number.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from asyncnic.histogram import Histogram
+from asyncnic.knobs import Knobs
+from asyncnic.version import build_info
+from asyncnic.web.observed import Observed
+
+DROP_REASONS: Mapping[str, tuple[str, ...]] = {
+    "kernel": ("tap_queue_full",),
+    "card": ("miss",),
+    "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "resync"),
+    "queue": ("newest", "oldest"),
+}
+RECEIVE_ERRORS = ("crc", "framing", "overflow", "buffer", "length")
+QUEUE_POLICIES = ("drop-newest", "drop-oldest", "pause")
+OVERLOADS = ("leave", "drain")
+
+
+class NicCollector(Collector):
+    """Reads `observed` into metric families."""
+
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
+
+    def collect(self) -> list[Metric]:
+        """All families, their values read at one moment: call it on the loop's thread."""
+        return [*self._ledger(), *self._work(), *self._state(), *self._stack(), *self._facts()]
+
+    @property
+    def _device(self) -> str:
+        return self._observed.nic.device.name
+
+    def _ledger(self) -> Iterator[Metric]:
+        nic, device = self._observed.nic, self._device
+        ledger = nic.ledger()
+        yield self._counter("offered_frames", "Frames that the wire offered.", ledger.offered)
+        yield self._counter("delivered_frames", "Frames handed to the stack (rx_packets).", ledger.delivered)
+        delivered_bytes = nic.counters.delivered_bytes
+        yield self._counter("delivered_bytes", "Octets handed to the stack (rx_bytes).", delivered_bytes)
+        dropped = CounterMetricFamily(
+            "asyncnic_dropped_frames",
+            "Frames lost, by where and why: kernel = queue of the TAP full (its tx_dropped), card = no free descriptor "
+            "(rx_missed_errors, MISS), driver = unusable descriptor (rx_errors), queue = delivery queue (rx_dropped).",
+            labels=("device", "stage", "reason"),
+        )
+        for stage, reasons in DROP_REASONS.items():
+            for reason, frames in {**dict.fromkeys(reasons, 0), **ledger.dropped.get(stage, {})}.items():
+                dropped.add_metric((device, stage, reason), frames)
+        yield dropped
+        text = "Frames that the address filter did not let in: not for this station, not lost."
+        yield self._counter("filtered_frames", text, ledger.filtered)
+
+    def _work(self) -> Iterator[Metric]:
+        nic = self._observed.nic
+        counters = nic.counters
+        yield self._counters(
+            "receive_errors",
+            "Errors in receive descriptors: crc (rx_crc_errors), framing (rx_frame_errors), overflow (rx_over_errors, "
+            "rx_fifo_errors), buffer, length (rx_length_errors).",
+            "error",
+            {**dict.fromkeys(RECEIVE_ERRORS, 0), **nic.receive_errors},
+        )
+        yield self._counter("transmitted_frames", "Frames sent (tx_packets).", counters.transmitted_frames)
+        yield self._counter("transmitted_bytes", "Octets sent (tx_bytes).", counters.transmitted_bytes)
+        yield self._counters(
+            "transmit_errors",
+            "Frames that were not sent (tx_errors, tx_dropped), by cause.",
+            "error",
+            nic.transmit_errors,
+        )
+        yield self._counter("interrupts", "Times that the chip's interrupt woke the driver.", counters.interrupts)
+        yield self._counter(
+            "bursts", "Bursts handed to the stack; frames a burst say how loaded it is.", counters.bursts
+        )
+        yield self._histogram("burst_frames", "Frames in a burst.", nic.burst_frames)
+        yield self._counters(
+            "budget_exhausted",
+            "Bursts that ended at a budget: frames = rx_budget, time = rx_time_budget (time_squeeze).",
+            "budget",
+            {"frames": counters.budget_frames, "time": counters.budget_time},
+        )
+        text = "Time from the start of a burst to its last frame delivered, one sample a burst."
+        yield self._histogram("delivery_seconds", text, nic.delivery_seconds)
+
+    def _state(self) -> Iterator[Metric]:
+        observed, nic, device = self._observed, self._observed.nic, self._device
+        rings = GaugeMetricFamily(
+            "asyncnic_ring_descriptors",
+            "Descriptors by owner; receive descriptors of the host hold frames not yet delivered.",
+            labels=("device", "ring", "owner"),
+        )
+        for ring, owners in nic.ring_descriptors().items():
+            for owner, count in owners.items():
+                rings.add_metric((device, ring, owner), count)
+        yield rings
+        yield self._gauge("queue_frames", "Frames in the delivery queue; direct delivery has none.", nic.queue_frames)
+        text = "Frames that the delivery queue may hold; 0 for direct delivery."
+        yield self._gauge("queue_limit_frames", text, observed.queue_limit)
+        yield self._gauge("device_up", "1 while the device is attached and its chip runs.", int(nic.device_up))
+        text = "Times that the chip was reset and initialised again."
+        yield self._counter("device_resets", text, nic.counters.resets)
+        text = "Times that the ring walk had to follow a chip which jumped descriptors."
+        yield self._counter("ring_resyncs", text, nic.resyncs)
+        yield self._histogram("loop_lag_seconds", "How late a timer of 10 ms fires.", observed.loop_lag)
+
+    def _stack(self) -> Iterator[Metric]:
+        observed, device = self._observed, self._device
+        packets = CounterMetricFamily(
+            "asyncnic_stack_packets",
+            "What the stack did with packets, by protocol and outcome.",
+            labels=("device", "protocol", "outcome"),
+        )
+        for protocol, outcomes in observed.outcomes().items():
+            for outcome, count in outcomes.items():
+                packets.add_metric((device, protocol, outcome), count)
+        yield packets
+        text = "Times that the stack coroutine ended without being asked to, and was started again."
+        yield self._counter("stack_failures", text, observed.stack_failures)
+
+    def _facts(self) -> Iterator[Metric]:
+        observed, nic = self._observed, self._observed.nic
+        facts = {
+            "device": self._device,
+            "backend": nic.device.backend,
+            "chip": nic.chip,
+            "mac": observed.mac,
+            "stack": observed.settings.stack,
+            "delivery": observed.settings.delivery,
+        }
+        yield InfoMetricFamily("asyncnic_nic", "What this NIC is.", value=facts)
+        settings = GaugeMetricFamily(
+            "asyncnic_setting",
+            "The back-pressure knobs as they stand now; times in seconds, queue_policy and overload as the position in "
+            f"{', '.join(QUEUE_POLICIES)} and {', '.join(OVERLOADS)}, from 0.",
+            labels=("device", "name"),
+        )
+        for name, value in knob_values(nic.knobs).items():
+            settings.add_metric((self._device, name), value)
+        yield settings
+        yield InfoMetricFamily("asyncnic_build", "What this program is.", value=build_info())
+
+    def _counter(self, name: str, text: str, value: float) -> Metric:
+        family = CounterMetricFamily(f"asyncnic_{name}", text, labels=("device",))
+        family.add_metric((self._device,), value)
+        return family
+
+    def _counters(self, name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+        family = CounterMetricFamily(f"asyncnic_{name}", text, labels=("device", label))
+        for word, value in values.items():
+            family.add_metric((self._device, word), value)
+        return family
+
+    def _gauge(self, name: str, text: str, value: float) -> Metric:
+        family = GaugeMetricFamily(f"asyncnic_{name}", text, labels=("device",))
+        family.add_metric((self._device,), value)
+        return family
+
+    def _histogram(self, name: str, text: str, histogram: Histogram) -> Metric:
+        family = HistogramMetricFamily(f"asyncnic_{name}", text, labels=("device",))
+        buckets: list[tuple[str, float]] = []
+        below = 0
+        for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
+            below += count
+            buckets.append(("+Inf" if bound == float("inf") else repr(bound), below))
+        family.add_metric((self._device,), buckets=buckets, sum_value=histogram.sum)
+        return family
+
+
+def knob_values(knobs: Knobs) -> dict[str, float]:
+    """The knobs as numbers, by the names of their settings."""
+    return {
+        "rx_budget": knobs.rx_budget,
+        "rx_time_budget": knobs.rx_time_budget,
+        "busy_poll": knobs.busy_poll,
+        "queue_limit": knobs.queue_limit,
+        "queue_policy": QUEUE_POLICIES.index(knobs.queue_policy),
+        "overload": OVERLOADS.index(knobs.overload),
+        "tap_queue": knobs.tap_queue,
+    }
