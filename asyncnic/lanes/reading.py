@@ -1,0 +1,159 @@
+"""The reference reading of rules: what a frame is, and where it goes, in plain Python.
+
+This is what the eBPF program of `program` must do to the frame; it is for tests, for explanation and for `check`, not
+for the hot path (frames are steered by the kernel before anyone here sees them). Both follow these choices:
+
+- One 802.1Q tag (TPID 0x8100) is read; a second tag, or 802.1ad, leaves an EtherType that nothing below it is read
+  from.
+- IPv4 needs its 20 octets, version 4 and IHL >= 5; IPv6 its 40 octets and version 6. Otherwise only EtherType and
+  VLAN are known. Length fields and checksums are not looked at.
+- IPv6 extension headers: up to four of hop-by-hop (0), routing (43), fragment (44), destination options (60). The
+  protocol is the number that the walk stops at: behind a fifth, or one that is cut off, it is that header's own
+  number.
+- Ports and ICMPv6 type need the first four octets of the payload, and a fragment that is not the first has none:
+  there only protocol and addresses can hold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from asyncnic.lanes.rules import (
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    ETHERTYPE_VLAN,
+    ICMP6,
+    ND_FIRST,
+    ND_LAST,
+    DiscoveryTerm,
+    EtherTerm,
+    LaneRule,
+    PrefixTerm,
+    ProtocolTerm,
+    Rule,
+    Term,
+    VlanTerm,
+)
+
+EXTENSION_HEADERS_READ = 4
+FRAGMENT_HEADER = 44  # RFC 8200, section 4.5
+OPTION_HEADERS = (
+    0,
+    43,
+    60,
+)  # hop-by-hop, routing, destination: length in units of 8 octets beyond the first (RFC 8200)
+IPV4_OFFSET_MASK = 0x1FFF  # of flags and fragment offset (RFC 791, section 3.1)
+IPV6_OFFSET_MASK = 0xFFF8  # of offset, reserved bits and M
+
+
+@dataclass(slots=True)
+class Headers:
+    """What rules can ask of a frame; None where the frame does not say. `version` is 0 when it is not IP."""
+
+    ethertype: int | None = None
+    vlan: int | None = None
+    version: int = 0
+    source: bytes = b""
+    destination: bytes = b""
+    protocol: int | None = None
+    ports: tuple[int, int] | None = None
+    icmp_type: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The lane a frame is steered to, and the rule that sheds it before it is queued there; None: it is kept."""
+
+    lane: int
+    shed: int | None
+
+
+def classify(frame: bytes, lanes: Sequence[LaneRule], shed: Sequence[Rule]) -> Verdict:
+    """Where `frame` (from its destination address on, without FCS) goes; indices into `lanes` and `shed`.
+
+    A frame that no lane's rule takes goes to the last lane.
+    """
+    headers = read_headers(frame)
+    lane = next((index for index, lane in enumerate(lanes) if holds(lane.rule, headers)), len(lanes) - 1)
+    return Verdict(lane, next((index for index, rule in enumerate(shed) if holds(rule, headers)), None))
+
+
+def holds(rule: Rule, headers: Headers) -> bool:
+    """True when one of the rule's terms holds, or it has none."""
+    return not rule.terms or any(_term_holds(term, headers) for term in rule.terms)
+
+
+def read_headers(frame: bytes) -> Headers:
+    """Read as much as the frame has, never more. Any octets will do."""
+    headers = Headers()
+    if len(frame) < 14:
+        return headers
+    headers.ethertype, at = _u16(frame, 12), 14
+    if headers.ethertype == ETHERTYPE_VLAN and len(frame) >= 18:
+        headers.vlan, headers.ethertype, at = _u16(frame, 14) & 0x0FFF, _u16(frame, 16), 18
+    if headers.ethertype == ETHERTYPE_IPV4:
+        _read_ipv4(frame, at, headers)
+    elif headers.ethertype == ETHERTYPE_IPV6:
+        _read_ipv6(frame, at, headers)
+    return headers
+
+
+def _read_ipv4(frame: bytes, at: int, headers: Headers) -> None:
+    if len(frame) < at + 20 or frame[at] >> 4 != 4 or frame[at] & 0x0F < 5:
+        return
+    headers.version, headers.protocol = 4, frame[at + 9]
+    headers.source, headers.destination = frame[at + 12 : at + 16], frame[at + 16 : at + 20]
+    if _u16(frame, at + 6) & IPV4_OFFSET_MASK == 0:
+        _read_payload(frame, at + 4 * (frame[at] & 0x0F), headers)
+
+
+def _read_ipv6(frame: bytes, at: int, headers: Headers) -> None:
+    if len(frame) < at + 40 or frame[at] >> 4 != 6:
+        return
+    headers.version = 6
+    headers.source, headers.destination = frame[at + 8 : at + 24], frame[at + 24 : at + 40]
+    protocol, at = frame[at + 6], at + 40
+    first_fragment = True
+    for _ in range(EXTENSION_HEADERS_READ):
+        if protocol not in (*OPTION_HEADERS, FRAGMENT_HEADER) or len(frame) < at + 8:
+            break
+        if protocol == FRAGMENT_HEADER:
+            first_fragment = _u16(frame, at + 2) & IPV6_OFFSET_MASK == 0
+            protocol, at = frame[at], at + 8
+            if not first_fragment:
+                break
+        else:
+            protocol, at = frame[at], at + 8 * (frame[at + 1] + 1)
+    headers.protocol = protocol
+    if first_fragment:
+        _read_payload(frame, at, headers)
+
+
+def _read_payload(frame: bytes, at: int, headers: Headers) -> None:
+    """The first four octets: two ports (TCP, UDP), or type, code and checksum (ICMP); terms ask by protocol."""
+    if len(frame) >= at + 4:
+        headers.ports, headers.icmp_type = (_u16(frame, at), _u16(frame, at + 2)), frame[at]
+
+
+def _term_holds(term: Term, headers: Headers) -> bool:
+    match term:
+        case EtherTerm(number):
+            return headers.ethertype == number
+        case VlanTerm(number):
+            return headers.vlan == number
+        case ProtocolTerm(number, versions, port):
+            if headers.protocol != number or headers.version not in versions:
+                return False
+            return port is None or (headers.ports is not None and port in headers.ports)
+        case DiscoveryTerm():
+            if headers.protocol != ICMP6 or headers.version != 6 or headers.icmp_type is None:
+                return False
+            return ND_FIRST <= headers.icmp_type <= ND_LAST
+        case PrefixTerm(source, network):
+            if headers.version != network.version:
+                return False
+            address = int.from_bytes(headers.source if source else headers.destination, "big")
+            return address & int(network.netmask) == int(network.network_address)
+
+
+def _u16(frame: bytes, at: int) -> int:
+    return frame[at] << 8 | frame[at + 1]
