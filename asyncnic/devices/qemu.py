@@ -10,7 +10,8 @@ import select
 from contextlib import suppress
 
 from asyncnic.devices.device import DeviceError, DeviceLost, WireCounters
-from asyncnic.devices.qemu_machine import DMA_BUS, DMA_SIZE, IO_BASE, QEMU, Machine, Ram, start
+from asyncnic.devices.qemu_machine import DMA_BUS, DMA_SIZE, IO_BASE, Machine, Ram
+from asyncnic.devices.qemu_process import QEMU
 from asyncnic.devices.qemu_wire import SocketWire, TapWire, Wire
 from asyncnic.devices.qtest import QtestError
 from asyncnic.pcnet32 import registers as reg
@@ -220,7 +221,7 @@ class QemuDevice:
         self.port = QemuPort(DmaMemory(self._ram.view(DMA_BUS, DMA_SIZE), DMA_BUS), wire)
         self.lanes = (QemuLane(name, self.port),)
         try:
-            self.port.plug(start(wire.netdev, wire.fileno(), mac, self._ram))
+            self.port.plug(Machine(wire.netdev, wire.fileno(), mac, self._ram))
         except DeviceError:
             self._close()
             raise
@@ -236,7 +237,7 @@ class QemuDevice:
         self.port.unplug()
         try:
             self.wire_end.reopen()
-            self.port.plug(start(self.wire_end.netdev, self.wire_end.fileno(), self._mac, self._ram))
+            self.port.plug(Machine(self.wire_end.netdev, self.wire_end.fileno(), self._mac, self._ram))
         except DeviceError:
             return False
         return True

@@ -25,8 +25,10 @@ from asyncnic.bench.guest.cpio import Entry, regular, symlink
 PACKAGES = "opt/asyncnic/packages"
 BIN = "opt/asyncnic/bin"
 _UNWANTED_FOLDERS = frozenset(
-    ("__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "distutils")
-    + ("pydoc_data", "site-packages", "dist-packages")
+    {
+        *("__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "distutils"),
+        *("pydoc_data", "site-packages", "dist-packages"),
+    }
 )
 _UNWANTED_ENDINGS = (".c", ".h", ".pyx", ".pxd", ".pxi", ".pyi", ".a", ".exe")
 _LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
@@ -101,7 +103,7 @@ def library_entries(files: Iterable[Path]) -> Iterator[Entry]:
 
 
 def bytecode(source: Path, cached: Path) -> bytes:
-    """Compiled form of a module, so that the guest need not compile: `cached` if it is of this source, else made now."""
+    """Compiled form of a module, so that the guest need not compile: `cached` if of this source, else made now."""
     status = source.stat()
     stamp = b"\0\0\0\0" + struct.pack("<II", int(status.st_mtime) & 0xFFFF_FFFF, status.st_size & 0xFFFF_FFFF)
     if cached.exists():
