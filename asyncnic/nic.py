@@ -175,6 +175,8 @@ class Nic:
     def counters(self) -> Counters:
         """The counters as they stand."""
         receiver = self._receiver
+        for driver in receiver.drivers:
+            driver.tx.reap()
         frames, octets = self._delivery.delivered()
         return Counters(
             delivered_frames=frames,

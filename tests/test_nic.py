@@ -228,11 +228,7 @@ async def test_replies_go_out_padded_in_order_and_are_counted(tap_name: str, wir
         received = [wire.receive() for _ in range(10)]
         assert [number_of(octets) for octets in received] == list(range(10))
         assert {len(octets) for octets in received} == {60}
-        await nic.writable()
-        nic.send(frame(b"\xff" * 6, 10))
-        await asyncio.sleep(0)
-        wire.receive()
-        assert nic.counters.transmitted_frames >= 10
+        assert (nic.counters.transmitted_frames, nic.counters.transmitted_bytes) == (10, 300)
         assert not any(nic.transmit_errors.values())
 
 
