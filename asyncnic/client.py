@@ -46,14 +46,14 @@ class Endpoint:
         except ValueError:
             raise Failed(f"--url {self.shown}: what answers there is not asyncnic") from None
 
-    def stream(self, path: str) -> Iterator[bytes]:
-        """The body at `path`, in pieces as they come.
+    def stream(self, path: str, *, patient: bool = False) -> Iterator[bytes]:
+        """The body at `path`, in pieces as they come; a `patient` reader waits for the next one as long as it takes.
 
         Raises:
             Failed: as for `get_json`, or the service went away in the middle.
         """
         try:
-            with self._open(path) as response:
+            with self._open(path, None if patient else TIMEOUT) as response:
                 while piece := response.read1(65536):
                     yield piece
         except urllib.error.HTTPError as error:
@@ -63,7 +63,7 @@ class Endpoint:
         except (OSError, http.client.HTTPException) as error:
             raise Failed(f"--url {self.shown}: the connection broke: {error or type(error).__name__}") from None
 
-    def _open(self, path: str) -> http.client.HTTPResponse:
+    def _open(self, path: str, timeout: float | None) -> http.client.HTTPResponse:
         parts = urllib.parse.urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Failed(f"--url {self.shown}: must start with http:// or https:// and name a host")
@@ -79,7 +79,7 @@ class Endpoint:
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
-        response = opener.open(request, timeout=TIMEOUT)
+        response = opener.open(request, timeout=timeout)
         assert isinstance(response, http.client.HTTPResponse)
         return response
 

@@ -18,7 +18,7 @@ _PCI_ADDRESS = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _COROUTINE = re.compile(rf"{_DOTTED}:{_DOTTED}", re.ASCII)
-_SERVICE = re.compile(r"[a-z][a-z0-9-]*:([0-9]{1,5})")
+_SERVICE = re.compile(rf"(?:[a-z][a-z0-9-]*|{_DOTTED}:{_DOTTED}):([0-9]{{1,5}})", re.ASCII)
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]*):([0-9]{1,5})")
 
 

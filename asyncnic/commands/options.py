@@ -1,7 +1,7 @@
 """Options that several commands share: the settings, generated from their model, and where a running service is.
 
-Nothing is checked here: values reach `asyncnic.settings.load` as they were typed, so that a wrong flag, variable and key
-of the file are reported in the same words.
+Nothing is checked here: values reach `asyncnic.settings.load` as they were typed, so that a wrong flag, variable or
+key of the file is reported in the same words.
 """
 
 from collections.abc import Callable

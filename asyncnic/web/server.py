@@ -17,7 +17,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
-from asyncnic.devices.device import DeviceLost, PrivilegeError
+from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
 from asyncnic.errors import Failed
 from asyncnic.settings import Settings, SettingsError
 from asyncnic.values import split_listen
@@ -40,10 +40,10 @@ class WebServer:
     Args:
         observed: what is shown.
         config: the loaded web config.
-        reload: applies the configuration as it stands now; raises SettingsError when it is bad.
+        reload: applies the configuration as it stands now; raises SettingsError or DeviceError when it cannot.
     """
 
-    def __init__(self, observed: Observed, config: WebConfig, reload: Callable[[], None]) -> None:
+    def __init__(self, observed: Observed, config: WebConfig, reload: Callable[[], Awaitable[None]]) -> None:
         self._observed = observed
         self._config = config
         self._reload = reload
@@ -71,6 +71,11 @@ class WebServer:
         )
         app.on_response_prepare.append(self._add_headers)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether HTTP is HTTPS."""
+        return self._config.tls_server_config is not None
 
     async def start(self) -> list[tuple[str, int]]:
         """Listen; the addresses and ports that came of --listen.
@@ -140,9 +145,9 @@ class WebServer:
         if not self._observed.settings.enable_lifecycle:
             return web.Response(status=403, text="reload over HTTP is off: start with --enable-lifecycle\n")
         try:
-            self._reload()
-        except SettingsError as error:
-            return web.Response(status=500, text=f"nothing changed: {error}\n")
+            await self._reload()
+        except (SettingsError, DeviceError) as error:
+            return web.Response(status=500, text=f"reload refused: {error}\n")
         return web.Response(text="reloaded\n")
 
     async def _stats(self, request: web.Request) -> web.Response:

@@ -1,0 +1,202 @@
+"""The preflight: what `asyncnic run` would miss on this machine, each with its fix. It changes nothing.
+
+The device is looked at, never opened: attaching to a TAP would take it from its owner for a moment. What only opening
+can tell (a chip that does not come up) is not checked.
+"""
+
+import importlib
+import os
+import platform
+import pwd
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+from asyncnic.devices.link import LinkState
+from asyncnic.devices.link import state as link_state
+from asyncnic.privileges import NET_ADMIN, has_capability
+from asyncnic.settings import Settings, SettingsError
+from asyncnic.values import split_listen
+
+TUN = Path("/dev/net/tun")
+INTERFACES = Path("/sys/class/net")
+PCI = Path("/sys/bus/pci/devices")
+
+IFF_TAP = 2
+FAILED, USAGE, PRIVILEGE, DEVICE = 1, 2, 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: there, or missing with its fix. `code` is the exit code that its absence gives `run`."""
+
+    what: str
+    ok: bool = True
+    fix: str = ""
+    code: int = 0
+
+    def as_json(self) -> dict[str, object]:
+        """The finding as JSON's types."""
+        return asdict(self)
+
+
+def check(settings: Settings) -> list[Finding]:
+    """Look at everything that `settings` need."""
+    backend, _, name = settings.device.partition(":")
+    findings = [_software(settings), _hot_path()]
+    if backend == "tap":
+        findings += _tap(name, settings)
+    elif backend == "uio":
+        findings += _uio(name)
+    else:
+        findings += [_program("qemu-system-i386"), *_tap(name, settings)]
+    return [*findings, _listen(settings), _stack(settings), _web_config(settings)]
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """0 when nothing is missing; else the code with which `run` would end first: usage, privilege, device, failure."""
+    codes = {finding.code for finding in findings if not finding.ok}
+    return next((code for code in (USAGE, PRIVILEGE, DEVICE, FAILED) if code in codes), 0)
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """A line a finding: ok or missing, what, and the fix."""
+    width = max(len(finding.what) for finding in findings)
+    lines = []
+    for finding in findings:
+        state = "ok     " if finding.ok else "missing"
+        lines.append(f"{state}  {finding.what:<{width}}  {finding.fix}".rstrip())
+    return "\n".join(lines)
+
+
+def _software(settings: Settings) -> Finding:
+    return Finding(f"Python {platform.python_version()}, uvloop {metadata.version('uvloop')}, --loop {settings.loop}")
+
+
+def _hot_path() -> Finding:
+    """Which build of the packet path runs: the compiled one where it was built, plain Python everywhere else."""
+    try:
+        implementation = importlib.import_module("asyncnic.hot").IMPLEMENTATION
+    except ImportError:
+        implementation = "plain"
+    return Finding(f"packet path: {implementation}")
+
+
+def _tap(name: str, settings: Settings) -> list[Finding]:
+    """The node, the interface, and whether this user may have it."""
+    findings = [_node()]
+    link = INTERFACES / name
+    capable = has_capability(NET_ADMIN)
+    if not link.exists():
+        fix = "" if capable else f"run as root, or make it beforehand: ip tuntap add {name} mode tap user {_user()}"
+        return [*findings, Finding(f"TAP {name}: may be made", capable, fix, PRIVILEGE)]
+    if not (link / "tun_flags").exists() or not int((link / "tun_flags").read_text(), 16) & IFF_TAP:
+        return [*findings, Finding(f"interface {name}: a TAP", False, "it is none: choose another --device", DEVICE)]
+    owner = int((link / "owner").read_text())
+    fix = f"it belongs to uid {owner}: ip tuntap del {name} mode tap; ip tuntap add {name} mode tap user {_user()}"
+    ours = owner in (-1, os.geteuid()) or capable
+    findings.append(Finding(f"TAP {name}: there, may be attached to", ours, "" if ours else fix, PRIVILEGE))
+    state = link_state(name)
+    in_use = state.up and (link / "carrier").read_text().strip() == "1"
+    fix = "another process is attached to it: stop that one, or choose another --device"
+    findings.append(Finding(f"TAP {name}: not in use", not in_use, fix if in_use else "", DEVICE))
+    commands = _commands(name, settings, state)
+    set_up = not commands or capable
+    return [*findings, Finding(f"TAP {name}: set up", set_up, "" if set_up else "; ".join(commands), PRIVILEGE)]
+
+
+def _commands(name: str, settings: Settings, state: LinkState) -> list[str]:
+    """What must still be said to the kernel to make the TAP as `settings` want it."""
+    commands = []
+    if state.mtu != settings.mtu:
+        commands.append(f"ip link set {name} mtu {settings.mtu}")
+    if state.queue_length != settings.tap_queue:
+        commands.append(f"ip link set {name} txqueuelen {settings.tap_queue}")
+    if settings.given("host_address") and settings.host_address and str(settings.host_address) not in state.addresses:
+        commands.append(f"ip address add {settings.host_address} dev {name}")
+    if not state.up:
+        commands.append(f"ip link set {name} up")
+    return commands
+
+
+def _node() -> Finding:
+    if not TUN.exists():
+        fix = "modprobe tun; in a container, --device /dev/net/tun"
+        return Finding(str(TUN), False, fix, DEVICE)
+    try:
+        os.close(os.open(TUN, os.O_RDWR | os.O_CLOEXEC))
+    except PermissionError:
+        return Finding(f"{TUN}: may be opened", False, f"chmod 0666 {TUN}, or run as its owner", PRIVILEGE)
+    except OSError as error:
+        return Finding(f"{TUN}: opens", False, f"{error.strerror}: modprobe tun", DEVICE)
+    return Finding(f"{TUN}: may be opened")
+
+
+def _uio(address: str) -> list[Finding]:
+    function = PCI / address
+    if not function.exists():
+        return [Finding(f"PCI function {address}", False, "see lspci -D for those that are there", DEVICE)]
+    if not any(function.glob("uio/uio*")):
+        return [Finding(f"PCI function {address}: with a UIO driver", False, f"asyncnic bind {address}", DEVICE)]
+    resource = function / "resource0"
+    if not os.access(resource, os.R_OK | os.W_OK):
+        return [Finding(f"{resource}: may be opened", False, f"chown {_user()} {resource}, or run as root", PRIVILEGE)]
+    return [Finding(f"PCI function {address}: with a UIO driver")]
+
+
+def _program(name: str) -> Finding:
+    found = any(os.access(Path(folder) / name, os.X_OK) for folder in os.get_exec_path())
+    return Finding(name, found, "" if found else "install it: apt install qemu-system-x86", DEVICE)
+
+
+def _listen(settings: Settings) -> Finding:
+    host, port = split_listen(settings.listen)
+    what = f"--listen {settings.listen}: free"
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+    except PermissionError:
+        return Finding(what, False, "ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher one", PRIVILEGE)
+    except OSError as error:
+        return Finding(what, False, f"{error.strerror}: choose another --listen", FAILED)
+    return Finding(what)
+
+
+def _stack(settings: Settings) -> Finding:
+    from asyncnic.stacks.choice import choose
+
+    try:
+        choose(settings)
+    except SettingsError as error:
+        return Finding(f"--stack {settings.stack}", False, str(error), USAGE)
+    return Finding(f"--stack {settings.stack}")
+
+
+def _web_config(settings: Settings) -> Finding:
+    from asyncnic.web.security import load_web_config, tls_context
+
+    what = (
+        f"--web-config {settings.web_config}" if settings.web_config else "--web-config: none, plain HTTP for everyone"
+    )
+    try:
+        config = load_web_config(settings.web_config, settings.origin("web_config"))
+        if config.tls_server_config is not None:
+            tls_context(config.tls_server_config, settings.web_config, settings.origin("web_config"))
+    except SettingsError as error:
+        return Finding(what, False, str(error), USAGE)
+    return Finding(what)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

@@ -1,0 +1,19 @@
+"""`asyncnic ring`: the descriptors of a running service, decoded."""
+
+import json
+
+import click
+
+from asyncnic.client import Endpoint
+from asyncnic.commands.options import endpoint_options
+
+
+@click.command()
+@endpoint_options
+@click.option("--json", "as_json", is_flag=True, help="print /api/v1/ring as it is")
+def command(endpoint: Endpoint, as_json: bool) -> None:
+    """Show each descriptor of the receive and transmit rings: owner, buffer, and the bits by the data sheet's names."""
+    from asyncnic.tables import ring
+
+    rings = endpoint.get_json("/api/v1/ring")
+    click.echo(json.dumps(rings, indent=2) if as_json else ring(rings))

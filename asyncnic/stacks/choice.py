@@ -1,0 +1,81 @@
+"""Which coroutine gets the frames: what --stack names, ready to be run on a nic.
+
+Names are resolved before the device is opened, so that a wrong one costs nothing. Running it, and running it again when
+it ends, is the service's business.
+"""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asyncnic.settings import Settings, SettingsError, shown
+
+if TYPE_CHECKING:
+    from asyncnic.nic import Nic
+
+Outcomes = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack on a nic. `run` may be called again when it has ended; `outcomes` goes on counting."""
+
+    run: Callable[[], Awaitable[object]]
+    outcomes: Callable[[], Outcomes]
+
+
+StackFactory = Callable[["Nic"], Stack]
+
+
+def choose(settings: Settings) -> StackFactory:
+    """What makes the stack that `settings` name, once there is a nic.
+
+    Raises:
+        SettingsError: there is no such stack, or one of its services does not exist.
+    """
+    if settings.stack == "inet":
+        return _inet(settings)
+    if settings.stack == "sink":
+        from asyncnic.stacks.sink import sink
+
+        return lambda nic: Stack(lambda: sink(nic), dict)
+    if settings.stack == "kernel":
+        raise SettingsError(f"{settings.origin('stack')}: this build has no kernel stack: use inet")
+    return _coroutine(settings)
+
+
+def _inet(settings: Settings) -> StackFactory:
+    from asyncnic.stacks.inet.services import parse_service
+    from asyncnic.stacks.inet.skin import InetStack
+
+    try:
+        services = [parse_service(text) for text in settings.service]
+    except ValueError as error:
+        raise SettingsError(f"{settings.origin('service')}: {error}") from None
+
+    def make(nic: "Nic") -> Stack:
+        stack = InetStack(nic, settings.address, services)
+        return Stack(stack.run, stack.inet.outcomes)
+
+    return make
+
+
+def _coroutine(settings: Settings) -> StackFactory:
+    """The user's own coroutine function, found as "package.module:name" from the current directory on."""
+    module_name, _, path = settings.stack.partition(":")
+    origin = settings.origin("stack")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: object = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        raise SettingsError(f"{origin}: cannot import {module_name}: {type(error).__name__}: {shown(error)}") from None
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    if not inspect.iscoroutinefunction(found):
+        raise SettingsError(f"{origin}: {module_name} has no coroutine function {path}")
+    function: Callable[[Nic], Awaitable[object]] = found
+    return lambda nic: Stack(lambda: function(nic), dict)

@@ -1,0 +1,116 @@
+"""How `stats`, `ring` and `regs` look in a terminal: JSON of the service to text. Nothing is fetched or counted here.
+
+Counters come in two-row tables as `ip -s link` has them, then as flat names as `ethtool -S` has them; what changes is
+always in the same place.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Numbers = Mapping[str, Any]
+
+_HISTOGRAMS = ("burst_frames", "delivery_seconds", "loop_lag_seconds")
+_NOT_COUNTERS = frozenset({"device", "settings", "build", "uptime_seconds", *_HISTOGRAMS})
+
+
+def stats(now: Numbers, before: Numbers | None = None) -> str:
+    """All of /api/v1/stats; with an earlier reading, rates a second beside the counters that changed."""
+    flat, earlier = dict(flatten(now)), dict(flatten(before)) if before else {}
+    seconds = now["uptime_seconds"] - before["uptime_seconds"] if before else 0.0
+    rates = {name: (value - earlier[name]) / seconds for name, value in flat.items() if name in earlier and seconds > 0}
+    lines = [*_heading(now)]
+    for title, columns in _TABLES:
+        lines += _two_rows(title, columns, flat, rates)
+    lines += ["", "NIC statistics:"]
+    for name, value in flat.items():
+        rate = f"  ({rates[name]:,.0f}/s)" if rates.get(name) else ""
+        lines.append(f"     {name}: {value}{rate}")
+    return "\n".join(lines)
+
+
+_TABLES: Sequence[tuple[str, Mapping[str, str]]] = (
+    (
+        "RX:",
+        {
+            "bytes": "delivered_bytes",
+            "offered": "offered",
+            "delivered": "delivered",
+            "filtered": "filtered",
+            "in flight": "in_flight",
+        },
+    ),
+    ("RX dropped:", {stage: f"dropped_{stage}" for stage in ("kernel", "card", "driver", "queue")}),
+    (
+        "RX errors:",
+        {error: f"receive_errors_{error}" for error in ("crc", "framing", "overflow", "buffer", "length")},
+    ),
+    ("TX:", {"bytes": "transmitted_bytes", "packets": "transmitted_frames"}),
+)
+
+
+def flatten(numbers: Numbers) -> Iterator[tuple[str, int]]:
+    """The counters and gauges of /api/v1/stats by flat names; a histogram gives its count."""
+    for name, value in numbers.items():
+        if name in _HISTOGRAMS:
+            yield f"{name}_count", sum(value["counts"])
+        elif name not in _NOT_COUNTERS:
+            yield from _flat(name.removesuffix("_by_reason"), value)
+
+
+def _flat(name: str, value: object) -> Iterator[tuple[str, int]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{name}_{key}", inner)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield name, value
+
+
+def _heading(now: Numbers) -> Iterator[str]:
+    device, settings = now["device"], now["settings"]
+    state = ("UP" if device["up"] else "LOST") + (",READY" if now["ready"] else "")
+    yield (
+        f"{device['name']}: <{state}> mtu {settings['mtu']} delivery {settings['delivery']} stack {settings['stack']} "
+        f"rx_ring {settings['rx_ring']} up {_duration(now['uptime_seconds'])}"
+    )
+    if now["not_ready"]:
+        yield f"    not ready: {now['not_ready']}"
+    yield f"    link/ether {device['mac']} chip {device['chip']} backend {device['backend']} resets {device['resets']}"
+
+
+def _two_rows(
+    title: str, columns: Mapping[str, str], flat: Mapping[str, int], rates: Mapping[str, float]
+) -> Iterator[str]:
+    """Names above, values below, a row of rates under them where there are rates."""
+    rows = [list(columns), [str(flat[name]) for name in columns.values()]]
+    if rates:
+        rows.append([f"{rates.get(name, 0.0):,.0f}/s" for name in columns.values()])
+    widths = [max(7, *(len(row[at]) for row in rows)) for at in range(len(columns))]
+    for number, row in enumerate(rows):
+        label = title if number == 0 else ""
+        yield f"    {label:<11} " + " ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m{rest:02}s" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
+
+
+def ring(rings: Mapping[str, Sequence[Numbers]]) -> str:
+    """All of /api/v1/ring, a descriptor a line."""
+    lines = []
+    for name, descriptors in rings.items():
+        card = sum(entry["owner"] == "card" for entry in descriptors)
+        lines.append(f"{name} ring: {len(descriptors)} descriptors, {card} the card's, {len(descriptors) - card} ours")
+        lines.append(f"  {'index':>5} {'owner':<5} {'address':>10} {'size':>5} {'count':>5}  bits")
+        for entry in descriptors:
+            bits = " ".join([*entry["bits"], *entry.get("errors", ())])
+            count = entry.get("count", "")
+            where = f"{entry['index']:>5} {entry['owner']:<5} {entry['address']:#010x}"
+            lines.append(f"  {where} {entry['size']:>5} {count:>5}  {bits}".rstrip())
+    return "\n".join(lines)
+
+
+def registers(found: Sequence[Numbers]) -> str:
+    """All of /api/v1/regs, a register a line."""
+    return "\n".join(f"{entry['name']:<7} {entry['value']:#06x}  {' '.join(entry['bits'])}".rstrip() for entry in found)
