@@ -34,9 +34,9 @@ class BareTap:
         DeviceError: it cannot be made, or no traffic passes.
     """
 
-    def __init__(self, name: str, queue: int | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        wires.make_tap(name, queue)
+        wires.make_tap(name)
         self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
         fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP_NO_PI))
         wires.wait_until_up(name)
@@ -53,7 +53,7 @@ class BareTap:
 
 def readv(case: Case) -> Outcome:
     """os.readv into one buffer, over and over."""
-    tap = BareTap(NAME, case.tap_queue)
+    tap = BareTap(NAME)
     fd, buffers, read = tap.fd, [bytearray(2048)], os.readv
 
     def drain() -> int:
@@ -70,7 +70,7 @@ def readv(case: Case) -> Outcome:
 
 def readinto(case: Case) -> Outcome:
     """FileIO.readinto into one buffer, over and over."""
-    tap = BareTap(NAME, case.tap_queue)
+    tap = BareTap(NAME)
     buffer = bytearray(2048)
     read = io.FileIO(tap.fd, "rb", closefd=False).readinto
 
@@ -108,7 +108,7 @@ def drain_queue(case: Case) -> Outcome:
 
 
 async def _drain_queue(case: Case) -> Outcome:
-    tap = await asyncio.to_thread(BareTap, NAME, case.tap_queue)
+    tap = await asyncio.to_thread(BareTap, NAME)
     offer = await asyncio.to_thread(Offer, [wires.RECEIVER, *case.load.arguments()])
     trial, app = Trial(case, offer), application(case)
     header = HEADERS[4]

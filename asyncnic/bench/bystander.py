@@ -10,14 +10,15 @@ import json
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import REGISTRY, generate_latest
+from prometheus_client import REGISTRY, Metric
 
 from asyncnic.bench import wires
 from asyncnic.bench.ages import Ages
+from asyncnic.web.exposition import render
 
 TICK_SECONDS = 0.001
 SCRAPE_SECONDS = 0.1
@@ -34,12 +35,13 @@ class Bystander:
         self._ticking = asyncio.create_task(self._tick())
 
     @classmethod
-    async def start(cls, render: Callable[[], bytes] = lambda: generate_latest(REGISTRY)) -> "Bystander":
-        """Serve what `render` returns on the loopback interface, and begin to scrape it and to tick."""
+    async def start(cls, collect: Callable[[], Iterable[Metric]] = REGISTRY.collect) -> "Bystander":
+        """Serve the metrics that `collect` returns on the loopback interface, and begin to scrape them and to tick."""
         await asyncio.to_thread(wires.loopback_up)
 
         async def metrics(request: web.Request) -> web.Response:
-            return web.Response(body=render(), content_type="text/plain")
+            body, _ = await render(collect(), request.headers.get("Accept", ""))
+            return web.Response(body=body)
 
         application = web.Application()
         application.router.add_get("/metrics", metrics)

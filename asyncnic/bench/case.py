@@ -89,7 +89,8 @@ class Case:
     check: bool = False
     work: float = 0.0
     bystander: bool = False
-    tap_queue: int | None = None
+    rx_ring: int = 256
+    knobs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ def main(argument: str) -> int:
     except ModuleNotFoundError as error:
         print(f"bench: {case.system} needs {error.name}: pip install 'asyncnic[bench]'", file=sys.stderr)
         return 1
-    except LoadError as error:
+    except (LoadError, Failed) as error:
         print(f"bench: {case.system}: {error}", file=sys.stderr)
         return 1
     print(json.dumps(asdict(outcome)), flush=True)

@@ -4,6 +4,7 @@ Nothing here blocks for long or needs an event loop: ask `finished` from time to
 """
 
 import json
+import select
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ class Offer:
         )
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":
-            raise LoadError(self._end())
+            _, errors = self._process.communicate()
+            raise LoadError(errors.strip())
 
     def go(self) -> None:
         """Start the load."""
@@ -41,8 +43,9 @@ class Offer:
 
     @property
     def finished(self) -> bool:
-        """Whether the load is over. Never blocks."""
-        return self._process.poll() is not None
+        """Whether the load is over, and its result there. Never blocks."""
+        assert self._process.stdout is not None
+        return self._process.stdout.closed or bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def result(self) -> Offered:
         """What was offered; waits for the end of the load.
@@ -57,11 +60,7 @@ class Offer:
 
     def stop(self) -> None:
         """End the load now, whatever it has offered. Idempotent."""
-        if not self.finished:
+        assert self._process.stdout is not None
+        if not self._process.stdout.closed:
             self._process.kill()
-        self._end()
-
-    def _end(self) -> str:
-        with self._process:
-            assert self._process.stderr is not None
-            return self._process.stderr.read().strip()
+            self._process.communicate()

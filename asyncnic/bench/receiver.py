@@ -24,7 +24,7 @@ class Counter(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.datagrams = 0
 
-    def datagram_received(self, data: bytes, addr: Any) -> None:
+    def datagram_received(self, data: bytes | memoryview, addr: Any) -> None:
         self.datagrams += 1
 
 

@@ -54,20 +54,15 @@ class LinkCounters:
         )
 
 
-def make_tap(name: str, queue: int | None = None) -> None:
+def make_tap(name: str) -> None:
     """Create a TAP that stays, with the sender's address on the host side; up as soon as somebody attaches to it.
-
-    Args:
-        queue: frames that its queue holds (txqueuelen); None leaves the kernel's default of 1,000.
 
     Raises:
         DeviceError: the kernel refuses, in one line.
     """
     with _rtnetlink(name) as ip:
         ip.link("add", ifname=name, kind="tuntap", mode="tap")
-        _configure(ip, name, SENDER, RECEIVER, RECEIVER_MAC)
-        if queue is not None:
-            ip.link("set", index=_index(ip, name), txqlen=queue)
+        _configure(ip, name, SENDER, RECEIVER)
 
 
 def wait_until_up(name: str, seconds: float = UP_SECONDS) -> None:
@@ -102,10 +97,11 @@ class FarSide:
     processes.
     """
 
-    def __init__(self, near: str, far: str) -> None:
-        """Make the pair: `near` here, `far` on the other side, both addressed and up.
+    def __init__(self, near: str, far: str, addressed: bool = True) -> None:
+        """Make the pair: `near` here, `far` on the other side, both up.
 
-        Segmentation offload is off, so that every datagram crosses as a frame of its own.
+        Segmentation offload is off, so that every datagram crosses as a frame of its own. Without `addressed` the near
+        side has no IP address: the kernel's own stack takes nothing.
 
         Raises:
             DeviceError: the kernel refuses, in one line.
@@ -115,7 +111,7 @@ class FarSide:
         try:
             self.run(_make_veth, near, far)
             with _rtnetlink(near) as ip:
-                _configure(ip, near, RECEIVER, None, None)
+                _configure(ip, near, RECEIVER if addressed else None)
             wait_until_up(near)
         except BaseException:
             self._thread.shutdown()
@@ -168,16 +164,17 @@ def _make_veth(near: str, far: str) -> None:
             gso_max_segs=1,
             peer={"ifname": near, "address": RECEIVER_MAC, "net_ns_pid": os.getpid()},
         )
-        _configure(ip, far, SENDER, RECEIVER, RECEIVER_MAC)
+        _configure(ip, far, SENDER, RECEIVER)
 
 
-def _configure(ip: Any, name: str, address: str, neighbour: str | None, mac: str | None) -> None:
+def _configure(ip: Any, name: str, address: str | None, neighbour: str | None = None) -> None:
     index = _index(ip, name)
     quiet = {"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", ADDR_GEN_MODE_NONE]]}]]}
     ip.link("set", index=index, IFLA_AF_SPEC=quiet)
-    ip.addr("add", index=index, address=address, prefixlen=PREFIX)
+    if address is not None:
+        ip.addr("add", index=index, address=address, prefixlen=PREFIX)
     if neighbour is not None:
-        ip.neigh("replace", dst=neighbour, lladdr=mac, ifindex=index, state=NUD_PERMANENT)
+        ip.neigh("replace", dst=neighbour, lladdr=RECEIVER_MAC, ifindex=index, state=NUD_PERMANENT)
     ip.link("set", index=index, state="up")
 
 

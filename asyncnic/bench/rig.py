@@ -1,0 +1,49 @@
+"""asyncnic on a TAP as the demo and the experiments use it: a nic, the inet stack, and one UDP protocol on it.
+
+The TAP is made beforehand (`wires.make_tap`), so that its host side is quiet before a frame is counted. Nothing is
+measured here.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from ipaddress import ip_interface
+from typing import Any
+
+from asyncnic.bench import wires
+from asyncnic.bench.receiver import Counter, Receiver
+from asyncnic.knobs import Knobs
+from asyncnic.nic import Nic, open_nic
+from asyncnic.stacks.inet.skin import InetStack
+from asyncnic.stacks.sink import sink
+
+PORT = 9
+
+
+@asynccontextmanager
+async def open_rig(
+    tap: str, app: Counter | Receiver | None, knobs: Knobs, *, rx_ring: int = 256, delivery: str = "direct"
+) -> AsyncIterator[Nic]:
+    """Open the nic on an existing TAP with `app` on UDP port 9 of the receiver's address; without `app`, with the sink.
+
+    Traffic passes when this returns. What the stack raises is raised on leaving.
+
+    Raises:
+        DeviceError: the TAP cannot be used (`PrivilegeError`: for want of a privilege).
+    """
+    mac = bytes.fromhex(wires.RECEIVER_MAC.replace(":", ""))
+    async with open_nic(f"tap:{tap}", mac=mac, rx_ring=rx_ring, knobs=knobs, delivery=delivery) as nic:
+        run: Coroutine[Any, Any, Any]
+        if app is None:
+            run = sink(nic)
+        else:
+            stack = InetStack(nic, (ip_interface(f"{wires.RECEIVER}/{wires.PREFIX}"),), ())
+            await stack.inet.create_datagram_endpoint(lambda: app, local_addr=(wires.RECEIVER, PORT))
+            run = stack.run()
+        running = asyncio.create_task(run, name="stack")
+        await asyncio.to_thread(wires.wait_until_up, tap)
+        try:
+            yield nic
+        finally:
+            nic.stop()
+            await running
