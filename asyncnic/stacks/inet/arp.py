@@ -1,0 +1,78 @@
+"""ARP for IPv4 over Ethernet (RFC 826, RFC 5227): packets and what they mean. The cache is neighbours.py.
+
+No proxy ARP, no reverse ARP, and no probing before an address is used: addresses are configured, so a conflict is
+counted and answered with one announcement, not yielded to (RFC 5227 section 2.4, case c).
+"""
+
+import struct
+
+from asyncnic.stacks.inet.addresses import Addresses
+from asyncnic.stacks.inet.ethernet import ARP, BROADCAST, Link
+from asyncnic.stacks.inet.neighbours import Neighbours
+from asyncnic.stacks.inet.outcomes import Outcome, Totals
+
+_PACKET = struct.Struct("!HHBBH6s4s6s4s")
+_ETHERNET_IPV4 = (1, 0x0800, 6, 4)
+_REQUEST, _REPLY = 1, 2
+_NOBODY = bytes(6)
+DEFEND_INTERVAL = 10.0
+
+
+class Arp:
+    """Answers for our addresses and teaches the neighbour cache.
+
+    Args:
+        link: where frames go.
+        addresses: our IPv4 addresses.
+        totals: counts `duplicate_addresses`.
+    """
+
+    __slots__ = ("_addresses", "_defended", "_link", "_totals")
+
+    def __init__(self, link: Link, addresses: Addresses, totals: Totals) -> None:
+        self._link = link
+        self._addresses = addresses
+        self._totals = totals
+        self._defended = float("-inf")
+
+    def announce(self) -> None:
+        """Tell the link our addresses by gratuitous ARP (RFC 5227 section 3: a request for oneself)."""
+        for address in self._addresses.usable:
+            self._send(_REQUEST, BROADCAST, address, _NOBODY, address)
+
+    def solicit(self, address: bytes, mac: bytes | None) -> None:
+        """Ask who has `address`: everybody, or the one who had it."""
+        source = self._addresses.source_for(address)
+        if source is not None:
+            self._send(_REQUEST, mac or BROADCAST, source, _NOBODY, address)
+
+    def input(self, payload: memoryview, neighbours: Neighbours, now: float) -> Outcome:
+        """Take an ARP packet (Ethernet payload, padding included)."""
+        if len(payload) < _PACKET.size:
+            return Outcome.ARP_MALFORMED
+        *kinds, operation, mac, sender, _, wanted = _PACKET.unpack_from(payload)
+        if tuple(kinds) != _ETHERNET_IPV4 or operation not in (_REQUEST, _REPLY) or mac[0] & 1 or mac == _NOBODY:
+            return Outcome.ARP_MALFORMED
+        ours = self._addresses.usable
+        if mac == self._link.mac:
+            return Outcome.ARP_IGNORED
+        if sender in ours:
+            self._totals.duplicate_addresses += 1
+            if now - self._defended >= DEFEND_INTERVAL:
+                self._defended = now
+                self._send(_REQUEST, BROADCAST, sender, _NOBODY, sender)
+            return Outcome.ARP_CONFLICT
+        known = any(sender) and self._addresses.on_link(sender)  # 0.0.0.0 is a probe (RFC 5227)
+        if known:
+            # RFC 826: whoever asks us will be answered to, so it may enter; others only refresh what is there.
+            neighbours.learn(sender, mac, now, create=wanted in ours and operation == _REQUEST)
+        if operation == _REPLY:
+            return Outcome.ARP_REPLY
+        if wanted not in ours:
+            return Outcome.ARP_IGNORED
+        self._send(_REPLY, mac, wanted, mac, sender)
+        return Outcome.ARP_REQUEST
+
+    def _send(self, operation: int, frame_target: bytes, source: bytes, mac: bytes, target: bytes) -> None:
+        packet = _PACKET.pack(*_ETHERNET_IPV4, operation, self._link.mac, source, mac, target)
+        self._link.transmit(frame_target, ARP, (packet,))

@@ -1,0 +1,261 @@
+"""`asyncio.DatagramTransport` on this stack: what a protocol written for `loop.create_datagram_endpoint` is given.
+
+Addresses are numeric: no names are resolved. Beside the loop's own transport: writing to a full transmit ring is
+buffered up to the high-water mark, and what comes beyond it is dropped and counted instead of growing without end; a
+datagram without octets is sent (as asyncio does from Python 3.13 on).
+"""
+
+import asyncio
+import errno
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from asyncnic.stacks.inet.outcomes import Totals
+from asyncnic.stacks.inet.packet import Sent
+from asyncnic.stacks.inet.udp import HEADER, LARGEST, Address, Udp, socket_address
+
+HIGH_WATER = 64 * 1024
+TARGETS = 1024
+"""Peers whose address is remembered parsed."""
+
+
+def parse_address(address: object) -> tuple[bytes, int]:
+    """(host, port) or (host, port, flow info, scope id), host numeric, as octets and port.
+
+    Raises:
+        TypeError: it is no such tuple.
+        OverflowError: the port is not in 0..65535.
+        OSError: the host is not a numeric address (gaierror, as the loop's own endpoints have it).
+    """
+    if not isinstance(address, tuple) or len(address) < 2:
+        raise TypeError(f"an address is a tuple (host, port), not {address!r}")
+    host, port = address[0], address[1]
+    if not isinstance(host, str) or not isinstance(port, int):
+        raise TypeError(f"an address is (str, int), not {address!r}")
+    if not 0 <= port <= 65535:
+        raise OverflowError(f"port must be 0-65535, not {port}")
+    host = host.partition("%")[0] or "0.0.0.0"
+    try:
+        return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host), port
+    except OSError:
+        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} is not a numeric address") from None
+
+
+class Endpoint(asyncio.DatagramTransport):
+    """One UDP endpoint. `Inet.create_datagram_endpoint` makes them.
+
+    Args:
+        udp: sends and demultiplexes.
+        loop: runs the callbacks.
+        clock: monotonic seconds.
+        protocol: the application.
+        local: own address (4 or 16 octets, may be the wildcard) and port (0: an ephemeral one).
+        remote: the one peer, or None.
+        forbidden: tells which targets this endpoint must not send to (broadcast addresses).
+        waiting: endpoints with unsent datagrams, in order; whoever learns of room calls their `flush`.
+        totals: counts `datagrams_dropped`.
+
+    Raises:
+        OSError: EADDRINUSE.
+    """
+
+    def __init__(
+        self,
+        udp: Udp,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        protocol: asyncio.DatagramProtocol,
+        local: tuple[bytes, int],
+        remote: tuple[bytes, int] | None,
+        forbidden: Callable[[bytes], bool],
+        waiting: "dict[Endpoint, None]",
+        totals: Totals,
+    ) -> None:
+        self.remote = remote
+        self._udp = udp
+        self._loop = loop
+        self._clock = clock
+        self._protocol: Any = protocol
+        self._forbidden = forbidden
+        self._waiting = waiting
+        self._totals = totals
+        self._address = local[0]
+        self._port = udp.open(self, local[0], local[1])
+        self._targets: dict[Address, tuple[bytes, int]] = {}
+        self._buffer: deque[tuple[bytes, bytes, int]] = deque()
+        self._buffered = 0
+        self._high, self._low = HIGH_WATER, HIGH_WATER // 4
+        self._paused = False
+        self._closing = False
+        names = {"sockname": socket_address(self._address, self._port)}
+        if remote is not None:
+            names["peername"] = socket_address(*remote)
+        super().__init__(names)
+
+    @property
+    def receive(self) -> Callable[[bytes, Address], None]:
+        """The protocol's `datagram_received`."""
+        callback: Callable[[bytes, Address], None] = self._protocol.datagram_received
+        return callback
+
+    def start(self) -> None:
+        """Introduce the transport to its protocol."""
+        self._guard(self._protocol.connection_made, self)
+
+    def failed(self, error: BaseException) -> None:
+        """`receive` raised: the loop's exception handler hears of it, the endpoint stays."""
+        self._report("Exception in datagram_received", error)
+
+    def refused(self, error: OSError) -> None:
+        """An ICMP error came for a datagram of this endpoint."""
+        self._guard(self._protocol.error_received, error)
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        """Send one datagram, or buffer it while the transmit ring is full.
+
+        What the network refuses (no route, too long, a host that is no numeric address) goes to `error_received`.
+
+        Raises:
+            TypeError: `data` is not bytes-like, or `addr` no address.
+            ValueError: a connected endpoint sends elsewhere, or an unconnected one nowhere.
+        """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+        if addr is None:
+            if self.remote is None:
+                raise ValueError("Invalid address: the endpoint is not connected, sendto needs one")
+            target = self.remote
+        else:
+            known = self._targets.get(addr)
+            if known is None:
+                try:
+                    known = self._learn(addr)
+                except OSError as error:
+                    self._protocol.error_received(error)
+                    return
+            if self.remote is not None and known != self.remote:
+                raise ValueError(f"Invalid address: must be None or {self.get_extra_info('peername')}")
+            target = known
+        if self._closing:
+            return
+        octets = data if isinstance(data, bytes) else bytes(data)
+        if len(octets) > LARGEST[len(self._address)]:
+            self._protocol.error_received(OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE)))
+        elif self._buffer or not self._send(octets, *target):
+            self._hold(octets, *target)
+
+    def flush(self) -> bool:
+        """Send what is buffered until there is no room again; True when nothing is left."""
+        while self._buffer and self._send(*self._buffer[0]):
+            self._buffered -= len(self._buffer.popleft()[0]) + HEADER
+        if self._paused and self._buffered <= self._low and not self._closing:
+            self._paused = False
+            self._guard(self._protocol.resume_writing)
+        if self._buffer:
+            return False
+        self._waiting.pop(self, None)
+        if self._closing:
+            self._loop.call_soon(self._protocol.connection_lost, None)
+        return True
+
+    def close(self) -> None:
+        """Receive no more, send what is buffered, then `connection_lost(None)`."""
+        if self._closing:
+            return
+        self._closing = True
+        self._udp.close(self._address, self._port)
+        if not self._buffer:
+            self._loop.call_soon(self._protocol.connection_lost, None)
+
+    def abort(self) -> None:
+        """Close without sending what is buffered."""
+        pending = bool(self._buffer)
+        self._buffer.clear()
+        self._buffered = 0
+        self._waiting.pop(self, None)
+        if self._closing and pending:
+            self._loop.call_soon(self._protocol.connection_lost, None)
+        self.close()
+
+    def is_closing(self) -> bool:
+        """Whether `close` or `abort` was called."""
+        return self._closing
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """The application."""
+        protocol: asyncio.BaseProtocol = self._protocol
+        return protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand the endpoint to another protocol, whose `connection_made` is not called."""
+        self._protocol = protocol
+        self._udp.flows.clear()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """See `asyncio.WriteTransport`: octets above which the protocol pauses, and at which it resumes.
+
+        Raises:
+            ValueError: not high >= low >= 0.
+        """
+        if high is None:
+            high = HIGH_WATER if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._high, self._low = high, low
+        self._pause()
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """(low, high) in octets."""
+        return self._low, self._high
+
+    def get_write_buffer_size(self) -> int:
+        """Octets of buffered datagrams, UDP headers included."""
+        return self._buffered
+
+    def _learn(self, addr: Address) -> tuple[bytes, int]:
+        target = parse_address(addr)
+        if len(target[0]) != len(self._address):
+            raise socket.gaierror(socket.EAI_ADDRFAMILY, f"{addr[0]!r} is not of this endpoint's address family")
+        if self._forbidden(target[0]):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if len(self._targets) >= TARGETS:
+            self._targets.clear()
+        self._targets[addr] = target
+        return target
+
+    def _send(self, data: bytes, target: bytes, port: int) -> bool:
+        sent = self._udp.send(self._address, self._port, target, port, data, self._clock())
+        if sent is Sent.NO_ROUTE:
+            self._guard(self._protocol.error_received, OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH)))
+        return sent is not Sent.FULL
+
+    def _hold(self, data: bytes, target: bytes, port: int) -> None:
+        if self._buffered > self._high:
+            self._totals.datagrams_dropped += 1
+            return
+        self._buffer.append((data, target, port))
+        self._buffered += len(data) + HEADER
+        self._waiting[self] = None
+        self._pause()
+
+    def _pause(self) -> None:
+        if self._buffered > self._high and not self._paused:
+            self._paused = True
+            self._guard(self._protocol.pause_writing)
+
+    def _guard(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            callback(*arguments)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._report(f"protocol.{callback.__name__}() failed", error)
+
+    def _report(self, message: str, error: BaseException) -> None:
+        context = {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
+        self._loop.call_exception_handler(context)

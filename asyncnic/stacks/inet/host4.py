@@ -1,0 +1,71 @@
+"""The IPv4 half of a host, wired: ARP, IPv4, ICMP. Only wiring and timers; what they do is in their own files."""
+
+from collections.abc import Sequence
+
+from asyncnic.stacks.inet.addresses import Addresses, Interface
+from asyncnic.stacks.inet.arp import Arp
+from asyncnic.stacks.inet.ethernet import IPV4, Link
+from asyncnic.stacks.inet.icmp import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, Icmp
+from asyncnic.stacks.inet.ipv4 import Ipv4
+from asyncnic.stacks.inet.nexthop import NextHops
+from asyncnic.stacks.inet.outcomes import Outcome, Totals
+from asyncnic.stacks.inet.packet import ICMP, TCP, UDP, Packet
+from asyncnic.stacks.inet.udp import Udp
+
+
+class Host4:
+    """IPv4 on one link. Without addresses it takes nothing and says nothing.
+
+    Args:
+        link: where frames go.
+        interfaces: IPv4 addresses with their prefixes.
+        gateway: 4 octets, or None.
+        mtu: of the link, octets.
+        udp: runs on top.
+        totals: counts what is not a frame's end.
+    """
+
+    __slots__ = ("_arp", "_icmp", "_ip", "addresses", "hops")
+
+    def __init__(
+        self, link: Link, interfaces: Sequence[Interface], gateway: bytes | None, mtu: int, udp: Udp, totals: Totals
+    ) -> None:
+        self.addresses = Addresses(interfaces)
+        self._arp = Arp(link, self.addresses, totals)
+        self.hops = NextHops(link, IPV4, self.addresses, gateway, self._arp.solicit, totals)
+        self._ip = Ipv4(self.addresses, self.hops, mtu, totals)
+        self._icmp = Icmp(self._ip, udp.error, totals)
+        self._ip.handlers = {ICMP: self._icmp.input, TCP: self._tcp, UDP: udp.input}
+        self._ip.refuse = self._unknown
+        udp.attach(4, self._ip, lambda packet, now: self._icmp.unreachable(packet, PORT_UNREACHABLE, now))
+
+    def fragments(self) -> int:
+        """Datagrams in pieces."""
+        return len(self._ip.reassembly)
+
+    def start(self) -> None:
+        """Announce the addresses."""
+        self._arp.announce()
+
+    def arp(self, payload: memoryview, now: float) -> Outcome:
+        """Take an ARP packet."""
+        return self._arp.input(payload, self.hops.neighbours, now)
+
+    def input(self, payload: memoryview, mac: bytes, link_group: bool, now: float) -> Outcome:
+        """Take an IPv4 packet that came from `mac`."""
+        return self._ip.input(payload, mac, link_group, now)
+
+    def poll(self, now: float) -> float | None:
+        """Run the timers; when to come back."""
+        for packet in self._ip.poll(now):
+            self._icmp.reassembly_timeout(packet, now)
+        dues = (self.hops.neighbours.poll(now), self._ip.reassembly.due())
+        return min((due for due in dues if due is not None), default=None)
+
+    def _tcp(self, packet: Packet, now: float) -> Outcome:
+        self._icmp.unreachable(packet, PROTOCOL_UNREACHABLE, now)
+        return Outcome.TCP_UNSUPPORTED
+
+    def _unknown(self, packet: Packet, now: float) -> Outcome:
+        self._icmp.unreachable(packet, PROTOCOL_UNREACHABLE, now)
+        return Outcome.IPV4_UNKNOWN_PROTOCOL

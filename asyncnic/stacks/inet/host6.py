@@ -1,0 +1,82 @@
+"""The IPv6 half of a host, wired: neighbour discovery, IPv6, ICMPv6. Only wiring and timers."""
+
+from collections.abc import Sequence
+
+from asyncnic.stacks.inet.addresses import Addresses, Interface, is_link_local, link_local
+from asyncnic.stacks.inet.ethernet import IPV6, Link
+from asyncnic.stacks.inet.icmpv6 import Icmpv6
+from asyncnic.stacks.inet.ipv6 import BAD_NEXT_HEADER, Ipv6
+from asyncnic.stacks.inet.ndp import Ndp
+from asyncnic.stacks.inet.nexthop import NextHops
+from asyncnic.stacks.inet.outcomes import Outcome, Totals
+from asyncnic.stacks.inet.packet import ICMPV6, TCP, UDP, Packet
+from asyncnic.stacks.inet.udp import Udp
+
+
+class Host6:
+    """IPv6 on one link. Without addresses it takes nothing and says nothing.
+
+    Args:
+        link: where frames go.
+        interfaces: IPv6 addresses with their prefixes; where there is one, a link-local address is added to them.
+        gateway: 16 octets, or None.
+        mtu: of the link, octets.
+        udp: runs on top.
+        totals: counts what is not a frame's end.
+        transmits: see `Ndp`.
+    """
+
+    __slots__ = ("_icmp", "_ip", "_ndp", "addresses", "hops")
+
+    def __init__(
+        self,
+        link: Link,
+        interfaces: Sequence[Interface],
+        gateway: bytes | None,
+        mtu: int,
+        udp: Udp,
+        totals: Totals,
+        transmits: int,
+    ) -> None:
+        own = list(interfaces)
+        if own and not any(is_link_local(interface.packed) for interface in own):
+            own.insert(0, link_local(link.mac))
+        self.addresses = Addresses(own, tentative=True)
+        self._ndp = Ndp(link, self.addresses, transmits, totals)
+        self.hops = NextHops(link, IPV6, self.addresses, gateway, self._ndp.solicit, totals)
+        self._ip = Ipv6(self.addresses, self.hops, mtu, totals)
+        self._icmp = Icmpv6(self._ip, udp.error, self._discover, totals)
+        self._ip.handlers = {ICMPV6: self._icmp.input, TCP: self._tcp, UDP: udp.input}
+        self._ip.problem = self._icmp.parameter_problem
+        udp.attach(16, self._ip, self._icmp.port_unreachable)
+
+    def fragments(self) -> int:
+        """Datagrams in pieces."""
+        return len(self._ip.reassembly)
+
+    def paths(self) -> int:
+        """Targets with a path MTU of their own."""
+        return self._ip.paths()
+
+    def start(self, now: float) -> None:
+        """Begin to find out whether the addresses are unique."""
+        self._ndp.start(now)
+
+    def input(self, payload: memoryview, mac: bytes, link_group: bool, now: float) -> Outcome:
+        """Take an IPv6 packet that came from `mac`."""
+        return self._ip.input(payload, mac, link_group, now)
+
+    def poll(self, now: float) -> float | None:
+        """Run the timers; when to come back."""
+        for packet in self._ip.poll(now):
+            self._icmp.reassembly_timeout(packet, now)
+        dues = (self._ndp.poll(now), self.hops.neighbours.poll(now), self._ip.reassembly.due())
+        return min((due for due in dues if due is not None), default=None)
+
+    def _discover(self, packet: Packet, now: float) -> Outcome:
+        return self._ndp.input(packet, self.hops.neighbours, now)
+
+    def _tcp(self, packet: Packet, now: float) -> Outcome:
+        # The next-header field of a packet without extension headers; with them the pointer is less exact, not wrong.
+        self._icmp.parameter_problem(packet, BAD_NEXT_HEADER, 6, now)
+        return Outcome.TCP_UNSUPPORTED

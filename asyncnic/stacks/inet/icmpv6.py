@@ -1,0 +1,127 @@
+"""ICMPv6 (RFC 4443): echo answered, errors sent and taken, and messages of other protocols handed on to them.
+
+Neighbour discovery is ndp.py. No node information, no redirects.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+
+from asyncnic.stacks.inet.addresses import is_multicast
+from asyncnic.stacks.inet.checksum import checksum, pseudo_sum, sound
+from asyncnic.stacks.inet.icmp import Tell
+from asyncnic.stacks.inet.ipv6 import HEADER as IP_HEADER
+from asyncnic.stacks.inet.ipv6 import LEAST_MTU, Ipv6
+from asyncnic.stacks.inet.outcomes import Outcome, Totals
+from asyncnic.stacks.inet.packet import ICMPV6, UDP, Packet
+from asyncnic.stacks.inet.ratelimit import TokenBucket
+
+UNREACHABLE, TOO_BIG, TIME_EXCEEDED, PARAMETER_PROBLEM, ECHO_REQUEST, ECHO_REPLY = 1, 2, 3, 4, 128, 129
+PORT_UNREACHABLE = 4
+REASSEMBLY_TIME_EXCEEDED = 1
+UNKNOWN_OPTION = 2
+REDIRECT = 137
+_HEADER = 8
+_QUOTE = LEAST_MTU - IP_HEADER - _HEADER
+_LISTENERS = frozenset((130, 131, 132, 143))
+
+Discovery = Callable[[Packet, float], Outcome]
+
+
+def message(kind: int, code: int, body: bytes, source: bytes, target: bytes) -> bytes:
+    """An ICMPv6 message with its checksum; `body` is what follows the checksum."""
+    plain = bytes((kind, code, 0, 0)) + body
+    covered = checksum(plain, pseudo_sum(source, target, ICMPV6, len(plain)))
+    return plain[:2] + covered.to_bytes(2, "big") + body
+
+
+class Icmpv6:
+    """The ICMPv6 of one host.
+
+    Args:
+        ip: sends, and keeps path MTUs.
+        tell: takes errors about our own datagrams.
+        discovery: takes neighbour discovery, types 133 to 137.
+        totals: counts `errors_limited`.
+    """
+
+    __slots__ = ("_discovery", "_ip", "_limit", "_tell", "_totals")
+
+    def __init__(self, ip: Ipv6, tell: Tell, discovery: Discovery, totals: Totals) -> None:
+        self._ip = ip
+        self._tell = tell
+        self._discovery = discovery
+        self._totals = totals
+        self._limit = TokenBucket()
+
+    def input(self, packet: Packet, now: float) -> Outcome:
+        """Take an ICMPv6 packet."""
+        data = packet.payload
+        if len(data) < 4:
+            return Outcome.ICMPV6_BAD_LENGTH
+        if not sound(data, pseudo_sum(packet.source, packet.target, ICMPV6, len(data))):
+            return Outcome.ICMPV6_BAD_CHECKSUM
+        kind = data[0]
+        if kind in _LISTENERS:
+            return Outcome.ICMPV6_MULTICAST_LISTENER
+        if len(data) < _HEADER:
+            return Outcome.ICMPV6_BAD_LENGTH
+        if 133 <= kind <= REDIRECT:
+            return self._discovery(packet, now)
+        if kind == ECHO_REQUEST:
+            # A group's echo is answered too (RFC 4443 section 4.2), from a unicast address.
+            source = self._ip.source_for(packet.source) if is_multicast(packet.target) else packet.target
+            if source is not None and any(packet.source):
+                reply = message(ECHO_REPLY, 0, bytes(data[4:]), source, packet.source)
+                self._ip.send(ICMPV6, reply, source, packet.source, now)
+            return Outcome.ICMPV6_ECHO_REQUEST
+        if kind == ECHO_REPLY:
+            return Outcome.ICMPV6_ECHO_REPLY
+        if kind < 128:
+            return self._error(kind, data, now)
+        return Outcome.ICMPV6_UNKNOWN_TYPE
+
+    def port_unreachable(self, packet: Packet, now: float) -> None:
+        """Tell the sender of `packet` that nobody here has its port."""
+        self._report(UNREACHABLE, PORT_UNREACHABLE, 0, packet, now)
+
+    def parameter_problem(self, packet: Packet, code: int, pointer: int, now: float) -> None:
+        """Tell the sender of `packet` which octet of it this host cannot take."""
+        self._report(PARAMETER_PROBLEM, code, pointer, packet, now)
+
+    def reassembly_timeout(self, packet: Packet, now: float) -> None:
+        """Tell the sender of `packet` (its first fragment) that the rest did not come."""
+        self._report(TIME_EXCEEDED, REASSEMBLY_TIME_EXCEEDED, 0, packet, now)
+
+    def _report(self, kind: int, code: int, number: int, packet: Packet, now: float) -> None:
+        """Send an error where RFC 4443 section 2.4 (e) lets us: of packets to groups, only about their options."""
+        about_option = kind == PARAMETER_PROBLEM and code == UNKNOWN_OPTION
+        if not any(packet.source) or (packet.group and not about_option):
+            return
+        first = packet.payload[0] if packet.payload else 0
+        if packet.protocol == ICMPV6 and (first < 128 or first == REDIRECT):
+            return
+        source = self._ip.source_for(packet.source) if is_multicast(packet.target) else packet.target
+        if source is None:
+            return
+        if not self._limit.take(now):
+            self._totals.errors_limited += 1
+            return
+        body = number.to_bytes(4, "big") + bytes(packet.whole[:_QUOTE])
+        self._ip.send(ICMPV6, message(kind, code, body, source, packet.source), source, packet.source, now)
+
+    def _error(self, kind: int, data: memoryview, now: float) -> Outcome:
+        quoted = data[_HEADER:]
+        if len(quoted) < IP_HEADER or quoted[0] >> 4 != 6:
+            return Outcome.ICMPV6_ERROR_IGNORED
+        source, target = bytes(quoted[8:24]), bytes(quoted[24:40])
+        if kind == TOO_BIG:
+            if not self._ip.owns(source):
+                return Outcome.ICMPV6_ERROR_IGNORED
+            self._ip.lower_path_mtu(target, int.from_bytes(data[4:8], "big"), now)
+            return Outcome.ICMPV6_PACKET_TOO_BIG
+        if kind != UNREACHABLE or data[1] != PORT_UNREACHABLE or quoted[6] != UDP or len(quoted) < IP_HEADER + 8:
+            return Outcome.ICMPV6_ERROR_IGNORED
+        error = OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        told = self._tell(source, target, quoted[IP_HEADER:], error)
+        return Outcome.ICMPV6_ERROR_DELIVERED if told else Outcome.ICMPV6_ERROR_IGNORED

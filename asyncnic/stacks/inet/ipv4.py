@@ -1,0 +1,129 @@
+"""IPv4 (RFC 791, RFC 1122 section 3): packets in, packets out, fragments both ways. No forwarding, options are skipped.
+
+Packets are taken in three steps, each with an outcome of its own: integrity (lengths), checksum, sanity (addresses).
+Own packets never carry "don't fragment", so no path MTU is kept: routers cut them where they must.
+"""
+
+import random
+import struct
+
+from asyncnic.stacks.inet.addresses import Addresses, is_multicast
+from asyncnic.stacks.inet.checksum import checksum, sound
+from asyncnic.stacks.inet.fragments import Reassembly, Verdict, Whole
+from asyncnic.stacks.inet.nexthop import NextHops
+from asyncnic.stacks.inet.outcomes import Outcome, Totals
+from asyncnic.stacks.inet.packet import Handler, Packet, Sent
+
+HEADER = 20
+HOP_LIMIT = 64
+_HEADER = struct.Struct("!BBHHHBBH4s4s")
+_MORE = 0x2000
+_OFFSET = 0x1FFF
+_NOBODY = bytes(6)
+
+
+def header(protocol: int, source: bytes, target: bytes, length: int, identification: int, fragment: int = 0) -> bytes:
+    """20 octets of header for `length` octets of payload; `fragment` is the word of flags and offset."""
+    fields = (0x45, 0, HEADER + length, identification, fragment, HOP_LIMIT, protocol)
+    plain = _HEADER.pack(*fields, 0, source, target)
+    return _HEADER.pack(*fields, checksum(plain), source, target)
+
+
+class Ipv4:
+    """The IPv4 layer of one host.
+
+    Args:
+        addresses: ours.
+        hops: sends packets on the link.
+        mtu: octets of the largest packet on the link, 68 or more.
+        totals: counts `reassembly_timeouts`.
+
+    `handlers` maps protocol numbers to who takes their packets; `refuse` takes the others.
+    """
+
+    __slots__ = ("_addresses", "_hops", "_identification", "_mtu", "handlers", "reassembly", "refuse")
+
+    def __init__(self, addresses: Addresses, hops: NextHops, mtu: int, totals: Totals) -> None:
+        self._addresses = addresses
+        self._hops = hops
+        self._mtu = mtu
+        self._identification = random.randrange(1 << 16)
+        self.reassembly = Reassembly(totals)
+        self.handlers: dict[int, Handler] = {}
+        self.refuse: Handler = lambda packet, now: Outcome.IPV4_UNKNOWN_PROTOCOL
+
+    def source_for(self, target: bytes) -> bytes | None:
+        """See `IpLayer`."""
+        return self._addresses.source_for(target)
+
+    def is_host(self, address: bytes) -> bool:
+        """Whether `address` can be a single other host's (RFC 1122 section 3.2.1.3)."""
+        return (
+            0 < address[0] < 224
+            and address[0] != 127
+            and not self._addresses.is_broadcast(address)
+            and address not in self._addresses.usable
+        )
+
+    def send(self, protocol: int, payload: bytes, source: bytes, target: bytes, now: float) -> Sent:
+        """Send up to 65,515 octets of payload, in fragments where they exceed the MTU."""
+        self._identification = identification = (self._identification + 1) & 0xFFFF
+        if len(payload) <= self._mtu - HEADER:
+            packets = [header(protocol, source, target, len(payload), identification) + payload]
+        else:
+            step = (self._mtu - HEADER) & ~7
+            packets = []
+            for start in range(0, len(payload), step):
+                piece = payload[start : start + step]
+                fragment = start >> 3 | (_MORE if start + step < len(payload) else 0)
+                packets.append(header(protocol, source, target, len(piece), identification, fragment) + piece)
+        return self._hops.send(target, packets, now)
+
+    def input(self, data: memoryview, mac: bytes, link_group: bool, now: float) -> Outcome:
+        """Take a packet (Ethernet payload, padding included) that came from `mac`, to several hosts or to us alone."""
+        if len(data) < HEADER or data[0] >> 4 != 4:
+            return Outcome.IPV4_BAD_HEADER
+        size = (data[0] & 15) * 4
+        _, _, total, identification, fragment, hop_limit, protocol, _, source, target = _HEADER.unpack_from(data)
+        if size < HEADER or total < size or total > len(data):
+            return Outcome.IPV4_BAD_HEADER
+        if not sound(data[:size]):
+            return Outcome.IPV4_BAD_CHECKSUM
+        group = link_group or target in self._addresses.groups
+        if target not in self._addresses.usable and target not in self._addresses.groups:
+            return Outcome.IPV4_NOT_OURS
+        if not self.is_host(source):
+            return Outcome.IPV4_BAD_SOURCE
+        self._hops.heard(source, mac)
+        packet = Packet(source, target, protocol, data[size:total], data[:total], group, hop_limit, mac)
+        if fragment & (_MORE | _OFFSET):
+            whole = self._reassemble(packet, fragment, identification, now)
+            if isinstance(whole, Verdict):
+                return Outcome.IPV4_FRAGMENT_HELD if whole is Verdict.HELD else Outcome.IPV4_FRAGMENT_DROPPED
+            packet = whole
+        return self.handlers.get(protocol, self.refuse)(packet, now)
+
+    def poll(self, now: float) -> list[Packet]:
+        """Give up old fragments; the packets (first fragment only) whose sender should hear of it."""
+        return [_rebuild(whole, False, _NOBODY) for whole in self.reassembly.poll(now)]
+
+    def may_answer(self, packet: Packet) -> bool:
+        """Whether RFC 1122 section 3.2.2 allows an ICMP error about `packet`."""
+        return not packet.group and not is_multicast(packet.target) and self.is_host(packet.source)
+
+    def _reassemble(self, packet: Packet, fragment: int, identification: int, now: float) -> Packet | Verdict:
+        more, start = bool(fragment & _MORE), (fragment & _OFFSET) * 8
+        if more and len(packet.payload) & 7:
+            return Verdict.DROPPED
+        key = packet.source + packet.target + bytes((packet.protocol,)) + identification.to_bytes(2, "big")
+        head = bytes(packet.whole[: len(packet.whole) - len(packet.payload)])
+        whole = self.reassembly.add(key, start, more, packet.payload, head, now)
+        if isinstance(whole, Verdict):
+            return whole
+        return _rebuild(whole, packet.group, packet.mac)
+
+
+def _rebuild(whole: Whole, group: bool, mac: bytes) -> Packet:
+    data = memoryview(whole.head + whole.payload)
+    fields = _HEADER.unpack_from(data)
+    return Packet(fields[8], fields[9], fields[6], data[len(whole.head) :], data, group, fields[5], mac)

@@ -1,0 +1,224 @@
+"""IPv6 (RFC 8200): packets in, extension headers skipped, fragments both ways, path MTU (RFC 8201). No forwarding.
+
+Of extension headers only what they say about themselves is checked; options are not acted upon beyond what their type
+demands of a host that does not know them, and a routing header with segments left is refused (RFC 5095).
+"""
+
+import random
+import struct
+from collections.abc import Callable
+
+from asyncnic.stacks.inet.addresses import Addresses, is_multicast
+from asyncnic.stacks.inet.fragments import Reassembly, Verdict
+from asyncnic.stacks.inet.nexthop import NextHops
+from asyncnic.stacks.inet.outcomes import Outcome, Totals
+from asyncnic.stacks.inet.packet import Handler, Packet, Sent
+
+HEADER = 40
+LEAST_MTU = 1280
+HOP_LIMIT = 64
+HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, NO_NEXT, DESTINATION = 0, 43, 44, 51, 59, 60
+BAD_FIELD, BAD_NEXT_HEADER, BAD_OPTION = 0, 1, 2
+"""Codes of ICMPv6 parameter problem (RFC 4443 section 3.4)."""
+EXTENSIONS = 8
+"""Extension headers of one packet that are followed."""
+PATHS = 256
+PATH_LIFETIME = 600.0
+_HEADER = struct.Struct("!IHBB16s16s")
+_NOBODY = bytes(6)
+_LOOPBACK = bytes(15) + b"\x01"
+
+Problem = Callable[[Packet, int, int, float], None]
+"""Tell the sender of a packet of a parameter problem: code, and pointer to the octet."""
+
+
+def header(protocol: int, source: bytes, target: bytes, length: int, hop_limit: int = HOP_LIMIT) -> bytes:
+    """40 octets of header for `length` octets of payload."""
+    return _HEADER.pack(0x6000_0000, length, protocol, hop_limit, source, target)
+
+
+class Ipv6:
+    """The IPv6 layer of one host.
+
+    Args:
+        addresses: ours.
+        hops: sends packets on the link.
+        mtu: octets of the largest packet on the link.
+        totals: counts `reassembly_timeouts`.
+
+    `handlers` maps protocol numbers to who takes their packets. For all others the sender is told, by `problem`.
+    """
+
+    __slots__ = ("_addresses", "_hops", "_identification", "_mtu", "_paths", "handlers", "problem", "reassembly")
+
+    def __init__(self, addresses: Addresses, hops: NextHops, mtu: int, totals: Totals) -> None:
+        self._addresses = addresses
+        self._hops = hops
+        self._mtu = mtu
+        self._identification = random.randrange(1 << 32)
+        self._paths: dict[bytes, tuple[int, float]] = {}
+        self.reassembly = Reassembly(totals)
+        self.handlers: dict[int, Handler] = {}
+        self.problem: Problem = lambda packet, code, pointer, now: None
+
+    def source_for(self, target: bytes) -> bytes | None:
+        """See `IpLayer`."""
+        return self._addresses.source_for(target)
+
+    def owns(self, address: bytes) -> bool:
+        """Whether packets from `address` are ours."""
+        return address in self._addresses.usable
+
+    def path_mtu(self, target: bytes, now: float) -> int:
+        """Octets of the largest packet that reaches `target` whole, as far as known."""
+        known = self._paths.get(target)
+        if known is None:
+            return self._mtu
+        if known[1] <= now:
+            del self._paths[target]
+            return self._mtu
+        return known[0]
+
+    def paths(self) -> int:
+        """Targets with a path MTU of their own; bounded by `PATHS`."""
+        return len(self._paths)
+
+    def lower_path_mtu(self, target: bytes, mtu: int, now: float) -> None:
+        """A router said that `mtu` octets are the most on the way to `target`; never below 1280, never raised."""
+        mtu = max(mtu, LEAST_MTU)
+        if mtu >= self.path_mtu(target, now):
+            return
+        self._paths.pop(target, None)
+        if len(self._paths) >= PATHS:
+            del self._paths[next(iter(self._paths))]
+        self._paths[target] = mtu, now + PATH_LIFETIME
+
+    def send(self, protocol: int, payload: bytes, source: bytes, target: bytes, now: float) -> Sent:
+        """Send up to 65,535 octets of payload, in fragments where they exceed the path's MTU."""
+        mtu = self.path_mtu(target, now)
+        if len(payload) <= mtu - HEADER:
+            return self._hops.send(target, [header(protocol, source, target, len(payload)) + payload], now)
+        self._identification = identification = (self._identification + 1) & 0xFFFF_FFFF
+        step = (mtu - HEADER - 8) & ~7
+        packets = []
+        for start in range(0, len(payload), step):
+            piece = payload[start : start + step]
+            extension = struct.pack("!BBHI", protocol, 0, start | (start + step < len(payload)), identification)
+            packets.append(header(FRAGMENT, source, target, 8 + len(piece)) + extension + piece)
+        return self._hops.send(target, packets, now)
+
+    def input(self, data: memoryview, mac: bytes, link_group: bool, now: float) -> Outcome:
+        """Take a packet (Ethernet payload, padding included) that came from `mac`, to several hosts or to us alone."""
+        if len(data) < HEADER or data[0] >> 4 != 6:
+            return Outcome.IPV6_BAD_HEADER
+        _, length, protocol, hop_limit, source, target = _HEADER.unpack_from(data)
+        if HEADER + length > len(data):
+            return Outcome.IPV6_BAD_HEADER
+        ours = self._addresses
+        if target not in ours.usable and target not in ours.groups:  # a tentative address takes nothing (RFC 4862)
+            return Outcome.IPV6_NOT_OURS
+        if is_multicast(source) or source == _LOOPBACK or source in ours.usable:
+            return Outcome.IPV6_BAD_SOURCE
+        if any(source):
+            self._hops.heard(source, mac)
+        whole = data[: HEADER + length]
+        group = link_group or target in ours.groups
+        return self._follow(Packet(source, target, protocol, whole[HEADER:], whole, group, hop_limit, mac), now)
+
+    def _follow(self, packet: Packet, now: float) -> Outcome:
+        """Skip extension headers up to the upper-layer header, and hand over."""
+        field, place = 6, HEADER  # where the current header's type is said, and where it starts, in `whole`
+        for _ in range(EXTENSIONS):
+            data, kind = packet.payload, packet.protocol
+            if kind in (HOP_BY_HOP, ROUTING, DESTINATION, AUTHENTICATION):
+                if kind == HOP_BY_HOP and field != 6:
+                    self.problem(packet, BAD_NEXT_HEADER, field, now)
+                    return Outcome.IPV6_BAD_EXTENSION
+                if len(data) < 8:
+                    return Outcome.IPV6_BAD_EXTENSION
+                size = (data[1] + 2) * 4 if kind == AUTHENTICATION else (data[1] + 1) * 8
+                if size > len(data):
+                    return Outcome.IPV6_BAD_EXTENSION
+                if kind == ROUTING and data[3]:
+                    self.problem(packet, BAD_FIELD, place + 3, now)
+                    return Outcome.IPV6_BAD_EXTENSION
+                if kind in (HOP_BY_HOP, DESTINATION) and not self._options(packet, data[:size], place, now):
+                    return Outcome.IPV6_BAD_EXTENSION
+                packet.protocol, packet.payload = data[0], data[size:]
+                field, place = place, place + size
+            elif kind == FRAGMENT:
+                if len(data) < 8:
+                    return Outcome.IPV6_BAD_EXTENSION
+                verdict = self._reassemble(packet, field, place, now)
+                if verdict is not None:
+                    return verdict
+                field, place = 6, HEADER
+                if packet.protocol == HOP_BY_HOP:
+                    return Outcome.IPV6_BAD_EXTENSION
+            elif kind == NO_NEXT:
+                return Outcome.IPV6_NO_NEXT_HEADER
+            else:
+                return self._hand_over(packet, field, now)
+        return Outcome.IPV6_BAD_EXTENSION
+
+    def _hand_over(self, packet: Packet, field: int, now: float) -> Outcome:
+        handler = self.handlers.get(packet.protocol)
+        if handler is not None:
+            return handler(packet, now)
+        self.problem(packet, BAD_NEXT_HEADER, field, now)
+        return Outcome.IPV6_UNKNOWN_PROTOCOL
+
+    def _options(self, packet: Packet, data: memoryview, place: int, now: float) -> bool:
+        """Whether a header of options lets the packet pass (RFC 8200 section 4.2)."""
+        at = 2
+        while at < len(data):
+            kind = data[at]
+            if kind == 0:  # Pad1
+                at += 1
+                continue
+            if at + 2 > len(data) or at + 2 + data[at + 1] > len(data):
+                return False
+            action = kind >> 6
+            if action >= 2 and (action == 2 or not is_multicast(packet.target)):
+                self.problem(packet, BAD_OPTION, place + at, now)
+            if action:
+                return False
+            at += 2 + data[at + 1]
+        return True
+
+    def _reassemble(self, packet: Packet, field: int, place: int, now: float) -> Outcome | None:
+        """Put a fragment away; None when `packet` is now the whole datagram."""
+        data = packet.payload
+        protocol, _, word, identification = struct.unpack_from("!BBHI", data)
+        piece, start, more = data[8:], word & 0xFFF8, bool(word & 1)
+        if more and len(piece) & 7:
+            self.problem(packet, BAD_FIELD, 4, now)
+            return Outcome.IPV6_FRAGMENT_DROPPED
+        if start + len(piece) > 0xFFFF:
+            self.problem(packet, BAD_FIELD, place + 2, now)
+            return Outcome.IPV6_FRAGMENT_DROPPED
+        if start == 0 and not more:  # whole in itself (RFC 6946)
+            packet.protocol, packet.payload = protocol, piece
+            return None
+        key = packet.source + packet.target + identification.to_bytes(4, "big")
+        head = header(protocol, packet.source, packet.target, 0, packet.hop_limit)
+        whole = self.reassembly.add(key, start, more, piece, head, now)
+        if isinstance(whole, Verdict):
+            return Outcome.IPV6_FRAGMENT_HELD if whole is Verdict.HELD else Outcome.IPV6_FRAGMENT_DROPPED
+        packet.protocol = whole.head[6]
+        packet.whole = memoryview(
+            whole.head[:4] + len(whole.payload).to_bytes(2, "big") + whole.head[6:] + whole.payload
+        )
+        packet.payload = packet.whole[HEADER:]
+        return None
+
+    def poll(self, now: float) -> list[Packet]:
+        """Give up old fragments; the packets (first fragment only) whose sender should hear of it."""
+        expired = []
+        for head, piece in self.reassembly.poll(now):
+            whole = memoryview(head[:4] + len(piece).to_bytes(2, "big") + head[6:] + piece)
+            source, target = head[8:24], head[24:]
+            expired.append(
+                Packet(source, target, head[6], whole[HEADER:], whole, is_multicast(target), head[7], _NOBODY)
+            )
+        return expired

@@ -1,0 +1,130 @@
+"""Which MAC address a neighbour has: the cache that ARP and neighbour discovery share. Not a routing table.
+
+The states of RFC 4861 section 7.3.2, simplified: an entry without a MAC address is INCOMPLETE; one with it is used at
+once, is REACHABLE while young, and when used later is probed (DELAY is left out) while its address goes on being used
+until the probes stay unanswered. Time is an argument, in seconds.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from asyncnic.stacks.inet.outcomes import Totals
+
+LIMIT = 512
+PENDING = 4
+"""Datagrams that wait for one address; the oldest makes room (RFC 1122 section 2.3.2.2 asks for one at least)."""
+REACHABLE = 30.0
+RETRANSMIT = 1.0
+ATTEMPTS = 3
+FORGET = 600.0
+"""An entry that nobody heard of for so long goes."""
+
+Solicit = Callable[[bytes, bytes | None], None]
+"""Ask for an address: everybody, or (a MAC address given) only the one who had it."""
+Transmit = Callable[[bytes, Sequence[bytes]], bool]
+"""Packets that belong together, to a MAC address; False when there is no room."""
+
+
+class _Entry:
+    __slots__ = ("asked", "heard", "mac", "pending", "retry")
+
+    def __init__(self, now: float) -> None:
+        self.mac: bytes | None = None
+        self.heard = now
+        self.asked = 0
+        self.retry: float | None = None
+        self.pending: deque[Sequence[bytes]] = deque()
+
+
+class Neighbours:
+    """A bounded cache, oldest out first.
+
+    Args:
+        solicit: sends a request for an address.
+        transmit: sends what waited for an address.
+        totals: counts `unresolved`.
+        limit: entries.
+    """
+
+    __slots__ = ("_entries", "_limit", "_solicit", "_totals", "_transmit")
+
+    def __init__(self, solicit: Solicit, transmit: Transmit, totals: Totals, limit: int = LIMIT) -> None:
+        self._solicit = solicit
+        self._transmit = transmit
+        self._totals = totals
+        self._limit = limit
+        self._entries: dict[bytes, _Entry] = {}
+
+    def __len__(self) -> int:
+        """Entries, resolved or not."""
+        return len(self._entries)
+
+    def pending(self) -> int:
+        """Datagrams that wait for an answer; at most `limit` x `PENDING`."""
+        return sum(len(entry.pending) for entry in self._entries.values())
+
+    def lookup(self, address: bytes) -> bytes | None:
+        """MAC address of `address` as far as known; asks nobody."""
+        entry = self._entries.get(address)
+        return entry.mac if entry else None
+
+    def send(self, address: bytes, packets: Sequence[bytes], now: float) -> bool:
+        """Send packets that belong together to a neighbour, now or when it has answered; False: there is no room."""
+        entry = self._entries.get(address)
+        if entry is None:
+            entry = self._insert(address, now)
+        if entry.mac is not None:
+            if entry.retry is None and now - entry.heard > REACHABLE:
+                self._ask(address, entry, now)
+            return self._transmit(entry.mac, packets)
+        if len(entry.pending) == PENDING:
+            entry.pending.popleft()
+            self._totals.unresolved += 1
+        entry.pending.append(packets)
+        if entry.retry is None:
+            self._ask(address, entry, now)
+        return True
+
+    def learn(self, address: bytes, mac: bytes, now: float, create: bool = False) -> None:
+        """An address was heard of: refresh it, send what waited for it; unknown ones only enter with `create`."""
+        entry = self._entries.pop(address, None)
+        if entry is None:
+            if not create:
+                return
+            entry = self._insert(address, now)
+        else:
+            self._entries[address] = entry  # youngest again
+        entry.mac, entry.heard, entry.retry, entry.asked = mac, now, None, 0
+        while entry.pending:
+            if not self._transmit(mac, entry.pending.popleft()):
+                self._totals.unresolved += 1
+
+    def poll(self, now: float) -> float | None:
+        """Ask again, give up, forget; when to come back, None when nothing is kept."""
+        due: float | None = None
+        for address, entry in list(self._entries.items()):
+            if entry.retry is not None and entry.retry <= now:
+                if entry.asked >= ATTEMPTS:
+                    self._drop(address)
+                    continue
+                self._ask(address, entry, now)
+            elif entry.retry is None and entry.heard + FORGET <= now:
+                self._drop(address)
+                continue
+            when = entry.retry if entry.retry is not None else entry.heard + FORGET
+            due = when if due is None else min(due, when)
+        return due
+
+    def _insert(self, address: bytes, now: float) -> _Entry:
+        if len(self._entries) >= self._limit:
+            self._drop(next(iter(self._entries)))
+        entry = self._entries[address] = _Entry(now)
+        return entry
+
+    def _ask(self, address: bytes, entry: _Entry, now: float) -> None:
+        entry.asked += 1
+        entry.retry = now + RETRANSMIT
+        self._solicit(address, entry.mac)
+
+    def _drop(self, address: bytes) -> None:
+        self._totals.unresolved += len(self._entries.pop(address).pending)

@@ -1,0 +1,76 @@
+"""Which MAC address a packet goes to: a group's, a neighbour's, a gateway's, or that of the router it answers through.
+
+Not a routing table: one gateway a family, and without it only answers leave the link.
+"""
+
+from collections.abc import Sequence
+
+from asyncnic.stacks.inet.addresses import Addresses, is_multicast
+from asyncnic.stacks.inet.ethernet import BROADCAST, Link, multicast_mac
+from asyncnic.stacks.inet.neighbours import Neighbours, Solicit
+from asyncnic.stacks.inet.outcomes import Totals
+from asyncnic.stacks.inet.packet import Sent
+
+LIMIT = 1024
+
+
+class NextHops:
+    """Sends finished packets of one family.
+
+    Args:
+        link: where frames go.
+        kind: the family's EtherType.
+        addresses: ours: what is on the link.
+        gateway: 4 or 16 octets; None: packets for hosts off the link go to the router that last brought one of theirs.
+        solicit: asks for a neighbour's MAC address.
+        totals: counts `no_route`.
+    """
+
+    __slots__ = ("_addresses", "_gateway", "_kind", "_link", "_totals", "_via", "neighbours")
+
+    def __init__(
+        self, link: Link, kind: int, addresses: Addresses, gateway: bytes | None, solicit: Solicit, totals: Totals
+    ) -> None:
+        self._link = link
+        self._kind = kind
+        self._addresses = addresses
+        self._gateway = gateway
+        self._totals = totals
+        self._via: dict[bytes, bytes] = {}
+        self.neighbours = Neighbours(solicit, self._transmit, totals)
+
+    def __len__(self) -> int:
+        """Hosts off the link whose router is remembered; bounded by `LIMIT`."""
+        return len(self._via)
+
+    def heard(self, source: bytes, mac: bytes) -> None:
+        """A packet for us came from `source` by way of `mac`: remember that for hosts off the link."""
+        if self._gateway is not None or self._addresses.on_link(source):
+            return
+        self._via.pop(source, None)
+        if len(self._via) >= LIMIT:
+            del self._via[next(iter(self._via))]
+        self._via[source] = mac
+
+    def send(self, target: bytes, packets: Sequence[bytes], now: float) -> Sent:
+        """Send packets that belong together (fragments of one datagram) towards `target`."""
+        mac: bytes | None
+        if is_multicast(target):
+            mac = multicast_mac(target)
+        elif self._addresses.is_broadcast(target):
+            mac = BROADCAST
+        elif target in self._addresses.usable or target in self._addresses.tentative:
+            mac = None  # there is no loopback here
+        elif self._addresses.on_link(target):
+            return Sent.TAKEN if self.neighbours.send(target, packets, now) else Sent.FULL
+        elif self._gateway is not None:
+            return Sent.TAKEN if self.neighbours.send(self._gateway, packets, now) else Sent.FULL
+        else:
+            mac = self._via.get(target)
+        if mac is None:
+            self._totals.no_route += 1
+            return Sent.NO_ROUTE
+        return Sent.TAKEN if self._transmit(mac, packets) else Sent.FULL
+
+    def _transmit(self, mac: bytes, packets: Sequence[bytes]) -> bool:
+        return self._link.transmit(mac, self._kind, packets)

@@ -1,0 +1,71 @@
+"""Services that come with the stack (RFC 862 echo, RFC 863 discard), and the names by which all services are asked for.
+
+A service is a `asyncio.DatagramProtocol` and nothing of this stack: it would run on the kernel's as well.
+"""
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class UdpEcho(asyncio.DatagramProtocol):
+    """Sends every datagram back (RFC 862)."""
+
+    def __init__(self) -> None:
+        self.datagrams = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self.sendto = transport.sendto
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.datagrams += 1
+        self.sendto(data, addr)
+
+
+class UdpDiscard(asyncio.DatagramProtocol):
+    """Counts datagrams and throws them away (RFC 863)."""
+
+    def __init__(self) -> None:
+        self.datagrams = 0
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.datagrams += 1
+
+
+class Service(NamedTuple):
+    """A protocol factory and the UDP port it serves."""
+
+    factory: Callable[[], asyncio.DatagramProtocol]
+    port: int
+
+
+_KNOWN: dict[str, Callable[[], asyncio.DatagramProtocol]] = {"udp-echo": UdpEcho, "udp-discard": UdpDiscard}
+
+
+def parse_service(text: str) -> Service:
+    """Read "udp-echo:7", "udp-discard:9" or "package.module:factory:PORT".
+
+    Raises:
+        ValueError: one line that names what is wrong.
+    """
+    name, _, number = text.rpartition(":")
+    if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= 65535:
+        raise ValueError(f"service {text!r}: {number!r} is not a port (1..65535), as in udp-echo:7")
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        if name not in _KNOWN:
+            raise ValueError(
+                f"service {text!r}: {name!r} is none of {', '.join(_KNOWN)} and not package.module:factory"
+            )
+        return Service(_KNOWN[name], int(number))
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except ImportError as error:
+        raise ValueError(f"service {text!r}: module {module_name!r} cannot be imported: {error}") from error
+    except (AttributeError, ValueError):
+        raise ValueError(f"service {text!r}: no {attribute!r} in module {module_name!r}") from None
+    if not callable(factory):
+        raise ValueError(f"service {text!r}: {attribute!r} in module {module_name!r} cannot be called")
+    return Service(factory, int(number))

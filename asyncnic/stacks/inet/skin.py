@@ -1,0 +1,101 @@
+"""The stack coroutine: `Inet` between nic and event loop. It brings bursts, time and room; it knows no protocol."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from time import monotonic
+from typing import Protocol
+
+from asyncnic.burst import Burst
+from asyncnic.stacks.inet.services import Service, parse_service
+from asyncnic.stacks.inet.stack import Inet
+
+TICK = 0.25
+"""Seconds: how late a timer may be that was set while nobody looked."""
+
+
+class StackNic(Protocol):
+    """What the stack needs of a nic."""
+
+    @property
+    def mac(self) -> bytes:
+        """6 octets."""
+
+    @property
+    def mtu(self) -> int:
+        """Octets of the largest packet on the link."""
+
+    def send(self, frame: bytes) -> bool:
+        """Put a frame (without FCS) on the transmit ring; False when it is full."""
+
+    async def writable(self) -> None:
+        """Wait for room on the transmit ring."""
+
+    def accept_multicast(self, groups: set[bytes]) -> None:
+        """Let frames to these group addresses through the card's filter."""
+
+    def __aiter__(self) -> AsyncIterator[Burst]:
+        """The bursts; ends when the nic is closed."""
+
+
+class InetStack:
+    """Runs an `Inet` on a nic.
+
+    Args:
+        nic: where frames come from and go to.
+        addresses: see `Inet`.
+        services: read or to be read by `parse_service`; each is served on the wildcard address of every configured
+            family. gateways: see `Inet`.
+
+    Raises:
+        ValueError: a bad service or address; one line.
+    """
+
+    def __init__(
+        self,
+        nic: StackNic,
+        addresses: Sequence[IPv4Interface | IPv6Interface],
+        services: Sequence[str | Service] = (),
+        gateways: Sequence[IPv4Address | IPv6Address] = (),
+    ) -> None:
+        self._nic = nic
+        self._services = [parse_service(given) if isinstance(given, str) else given for given in services]
+        self._full = asyncio.Event()
+        self.inet = Inet(addresses, nic.mac, nic.mtu, nic.send, monotonic, gateways, self._full.set)
+
+    async def run(self) -> None:
+        """Serve until the nic's bursts end. Its endpoints are closed then, or when cancelled.
+
+        Raises:
+            OSError: a service's port is taken twice.
+        """
+        tasks = [asyncio.create_task(self._timers()), asyncio.create_task(self._room())]
+        try:
+            await self._open_services()
+            self._nic.accept_multicast(self.inet.multicast_macs())
+            self.inet.start(monotonic())
+            async for burst in self._nic:
+                self.inet.input(burst)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.inet.close()
+
+    async def _open_services(self) -> None:
+        wildcards = [host for host, family in (("0.0.0.0", self.inet.v4), ("::", self.inet.v6)) if family.addresses]
+        for service in self._services:
+            for host in wildcards:
+                await self.inet.create_datagram_endpoint(service.factory, local_addr=(host, service.port))
+
+    async def _timers(self) -> None:
+        while True:
+            now = monotonic()
+            await asyncio.sleep(max(0.0, min(TICK, self.inet.poll(now) - now)))
+
+    async def _room(self) -> None:
+        while True:
+            await self._full.wait()
+            self._full.clear()
+            await self._nic.writable()
+            self.inet.resume()

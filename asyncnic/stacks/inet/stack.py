@@ -1,0 +1,225 @@
+"""The host: every layer wired together, frames in at one end, datagrams out at the other. Sans I/O.
+
+`Inet` does not wait, and owns no task: whoever has the nic feeds it bursts, calls `poll` when it asks for it, and
+`resume` when the transmit ring has room again (skin.py does). No routing between links, no TCP, no DHCP.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from typing import TypeVar
+
+from asyncnic.burst import Burst
+from asyncnic.stacks.inet.addresses import is_multicast
+from asyncnic.stacks.inet.endpoint import Endpoint, parse_address
+from asyncnic.stacks.inet.ethernet import ARP, IPV4, IPV6, Link, multicast_mac, parse
+from asyncnic.stacks.inet.fast import udp_burst
+from asyncnic.stacks.inet.host4 import Host4
+from asyncnic.stacks.inet.host6 import Host6
+from asyncnic.stacks.inet.outcomes import LABELS, Outcome, Totals
+from asyncnic.stacks.inet.udp import WILDCARDS, Udp
+
+FLOW_LIFETIME = 30.0
+"""Seconds after which every flow takes the slow way once, so that routers' MAC addresses stay true."""
+
+_P = TypeVar("_P", bound=asyncio.DatagramProtocol)
+
+
+class Inet:
+    """An IPv4 and IPv6 host on one link.
+
+    Args:
+        addresses: its addresses with their prefixes; with an IPv6 one it has a link-local address besides.
+        mac: 6 octets.
+        mtu: octets of the largest packet on the link, 1280 or more (68 without IPv6).
+        send: takes a frame (without FCS); False when the transmit ring is full. Called from within `input`, `poll`,
+            `resume` and the endpoints' `sendto`.
+        clock: monotonic seconds, the same as that of the bursts.
+        gateways: at most one a family; without it only answers leave the link, by the router that brought the question.
+        full: told each time `send` found no room, so that `resume` is called when there is some.
+        dad_transmits: solicitations by which an IPv6 address is found unique, a second apart, before it is used; 0:
+            none.
+
+    Raises:
+        ValueError: no address, a bad MAC address or MTU, two gateways of a family.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[IPv4Interface | IPv6Interface],
+        mac: bytes,
+        mtu: int,
+        send: Callable[[bytes], bool],
+        clock: Callable[[], float],
+        gateways: Sequence[IPv4Address | IPv6Address] = (),
+        full: Callable[[], None] = lambda: None,
+        dad_transmits: int = 1,
+    ) -> None:
+        v4 = [address for address in addresses if isinstance(address, IPv4Interface)]
+        v6 = [address for address in addresses if isinstance(address, IPv6Interface)]
+        if len(mac) != 6 or mac[0] & 1:
+            raise ValueError(f"mac {mac.hex(':')!r} is not a unicast MAC address of 6 octets")
+        if not (1280 if v6 else 68) <= mtu <= 65535:
+            raise ValueError(f"mtu {mtu} is out of range: IPv6 needs 1280 or more, IPv4 68")
+        if not addresses:
+            raise ValueError("a host needs an address")
+        self.mac = mac
+        self.totals = Totals()
+        self._clock = clock
+        self._counts = [0] * len(Outcome)
+        self._link = Link(mac, send, self.totals, full)
+        self._waiting: dict[Endpoint, None] = {}
+        self._flows_until = clock() + FLOW_LIFETIME
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.udp = Udp()
+        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, self.totals)
+        self.v6 = Host6(self._link, v6, _gateway(gateways, 6), mtu, self.udp, self.totals, dad_transmits)
+
+    def outcomes(self) -> dict[str, dict[str, int]]:
+        """Protocol -> outcome -> frames that ended there; all of them, zeros too. Sums to the frames taken."""
+        found: dict[str, dict[str, int]] = {}
+        for (protocol, outcome), count in zip(LABELS, self._counts, strict=True):
+            found.setdefault(protocol, {})[outcome] = count
+        return found
+
+    def multicast_macs(self) -> set[bytes]:
+        """Multicast MAC addresses (6 octets) that the card must let through: all hosts, all nodes, solicited nodes."""
+        groups = self.v4.addresses.groups | self.v6.addresses.groups
+        return {multicast_mac(group) for group in groups if is_multicast(group)}
+
+    def start(self, now: float) -> None:
+        """Announce the IPv4 addresses and begin to find out whether the IPv6 ones are unique."""
+        self.v4.start()
+        self.v6.start(now)
+
+    def poll(self, now: float) -> float:
+        """Run the timers that are due (neighbours, fragments, ageing of caches); when to come back."""
+        if self._flows_until <= now:
+            self.udp.flows.clear()
+            self._flows_until = now + FLOW_LIFETIME
+        dues = (self.v4.poll(now), self.v6.poll(now))
+        return min((due for due in dues if due is not None), default=self._flows_until)
+
+    def resume(self) -> None:
+        """The transmit ring has room again: send what waits."""
+        if self._link.drain():
+            for endpoint in list(self._waiting):
+                if not endpoint.flush():
+                    break
+
+    def close(self) -> None:
+        """Abort every endpoint: their protocols get `connection_lost(None)`."""
+        for receiver in self.udp.receivers():
+            if isinstance(receiver, Endpoint):
+                receiver.abort()
+        for endpoint in list(self._waiting):
+            endpoint.abort()
+
+    def input(self, burst: Burst) -> None:
+        """Take frames until none is left or the burst's deadline has passed. `burst.taken` says how many.
+
+        No frame's octets raise. Of what an application raises, only SystemExit and KeyboardInterrupt come through.
+        """
+        counts, flows, mac, total = self._counts, self.udp.flows, self.mac, len(burst)
+        while burst.taken < total:
+            before = burst.taken
+            try:
+                more = udp_burst(burst, mac, flows)
+            except BaseException as error:
+                counts[Outcome.UDP_DELIVERED] += burst.taken - before - 1
+                counts[Outcome.UDP_HANDLER_ERROR] += 1
+                self._handler_raised(error)
+                if burst.clock() >= burst.deadline:
+                    return
+                continue
+            counts[Outcome.UDP_DELIVERED] += burst.taken - before
+            if not more:
+                return
+            start, length = burst.offsets[burst.taken], burst.lengths[burst.taken]
+            burst.taken += 1
+            try:
+                counts[self._frame(burst.memory[start : start + length])] += 1
+            except (SystemExit, KeyboardInterrupt):
+                counts[Outcome.UDP_HANDLER_ERROR] += 1
+                raise
+            if burst.clock() >= burst.deadline:
+                return
+
+    async def create_datagram_endpoint(
+        self,
+        protocol_factory: Callable[[], _P],
+        local_addr: tuple[str, int] | None = None,
+        remote_addr: tuple[str, int] | None = None,
+        *,
+        family: int = 0,
+        allow_broadcast: bool | None = None,
+    ) -> tuple[asyncio.DatagramTransport, _P]:
+        """Like the loop's own: a transport and its protocol, whose `connection_made` has been called.
+
+        Hosts are numeric. "0.0.0.0" takes what comes to any IPv4 address, "::" to any IPv6 address (only).
+
+        Raises:
+            ValueError: neither address nor family is given, or the families differ.
+            OSError: EADDRINUSE, EADDRNOTAVAIL, or a host that is no numeric address.
+        """
+        loop = asyncio.get_running_loop()
+        remote = None if remote_addr is None else parse_address(remote_addr)
+        if local_addr is not None:
+            local = parse_address(local_addr)
+        elif remote is not None:
+            local = WILDCARDS[len(remote[0])], 0
+        elif family in (socket.AF_INET, socket.AF_INET6):
+            local = WILDCARDS[4 if family == socket.AF_INET else 16], 0
+        else:
+            raise ValueError("unexpected address family")
+        if remote is not None and len(remote[0]) != len(local[0]):
+            raise ValueError("can not get address information: local and remote address are of different families")
+        addresses = self.v4.addresses if len(local[0]) == 4 else self.v6.addresses
+        if local[0] != WILDCARDS[len(local[0])]:
+            if local[0] not in addresses.usable and local[0] not in addresses.tentative:
+                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        elif remote is not None:
+            local = addresses.source_for(remote[0]) or local[0], local[1]
+        forbidden = _nothing if allow_broadcast else addresses.is_broadcast
+        protocol = protocol_factory()
+        endpoint = Endpoint(self.udp, loop, self._clock, protocol, local, remote, forbidden, self._waiting, self.totals)
+        self._loop = loop
+        endpoint.start()
+        return endpoint, protocol
+
+    def _frame(self, frame: memoryview) -> Outcome:
+        parts = parse(frame)
+        if parts is None:
+            return Outcome.ETHERNET_TRUNCATED
+        target, source, kind, payload = parts
+        link_group = bool(target[0] & 1)
+        if not link_group and target != self.mac:
+            return Outcome.ETHERNET_NOT_OURS
+        now = self._clock()
+        if kind == IPV4:
+            return self.v4.input(payload, source, link_group, now)
+        if kind == IPV6:
+            return self.v6.input(payload, source, link_group, now)
+        if kind == ARP:
+            return self.v4.arp(payload, now)
+        return Outcome.ETHERNET_UNKNOWN_TYPE
+
+    def _handler_raised(self, error: BaseException) -> None:
+        """The fast way's handlers are told apart from the transport for speed, so the context names the error alone."""
+        if isinstance(error, (SystemExit, KeyboardInterrupt)) or self._loop is None:
+            raise error
+        self._loop.call_exception_handler({"message": "Exception in datagram_received", "exception": error})
+
+
+def _gateway(gateways: Sequence[IPv4Address | IPv6Address], version: int) -> bytes | None:
+    found = [gateway.packed for gateway in gateways if gateway.version == version]
+    if len(found) > 1:
+        raise ValueError(f"more than one IPv{version} gateway")
+    return found[0] if found else None
+
+
+def _nothing(address: bytes) -> bool:
+    return False

@@ -1,0 +1,177 @@
+"""UDP (RFC 768) over both families: checks, demultiplexing, flow cache, sending. What applications hold is endpoint.py.
+
+Every port of an address belongs to one endpoint; there is no port sharing. The wildcard address takes what no
+particular address does. A "::" endpoint takes IPv6 only.
+"""
+
+import errno
+import os
+import random
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from asyncnic.stacks.inet.checksum import pseudo_sum, sound, word_sum
+from asyncnic.stacks.inet.fast import Flows
+from asyncnic.stacks.inet.outcomes import Outcome
+from asyncnic.stacks.inet.packet import UDP, IpLayer, Packet, Sent
+
+HEADER = 8
+LARGEST = {4: 65507, 16: 65527}
+"""Octets of payload, by octets of address."""
+EPHEMERAL = range(49152, 65536)
+"""RFC 6335 section 6."""
+FLOWS = 4096
+WILDCARDS = {4: bytes(4), 16: bytes(16)}
+
+Address = tuple[Any, ...]
+"""(host, port) or (host, port, flow info, scope id), as `socket` has them."""
+
+Refuse = Callable[[Packet, float], None]
+"""Tells a packet's sender that nobody has the port."""
+
+
+class Receiver(Protocol):
+    """What UDP asks of an endpoint."""
+
+    remote: tuple[bytes, int] | None
+    """The one peer (address, port) of a connected endpoint."""
+
+    @property
+    def receive(self) -> Callable[[bytes, Address], None]:
+        """The protocol's `datagram_received`."""
+
+    def failed(self, error: BaseException) -> None:
+        """`receive` raised."""
+
+    def refused(self, error: OSError) -> None:
+        """An ICMP error came for a datagram of this endpoint."""
+
+
+def socket_address(address: bytes, port: int) -> Address:
+    """The tuple that `socket` has for an address of 4 or 16 octets."""
+    if len(address) == 4:
+        return socket.inet_ntop(socket.AF_INET, address), port
+    return socket.inet_ntop(socket.AF_INET6, address), port, 0, 0
+
+
+class Udp:
+    """The UDP of one host.
+
+    `flows` is what the fast way knows (fast.py): bounded, and emptied whenever an endpoint opens, closes or changes.
+    """
+
+    __slots__ = ("_endpoints", "_layers", "_refuse", "flows")
+
+    def __init__(self) -> None:
+        self._layers: dict[int, IpLayer] = {}
+        self._refuse: dict[int, Refuse] = {}
+        self._endpoints: dict[tuple[bytes, int], Receiver] = {}
+        self.flows: Flows = {}
+
+    def attach(self, octets: int, layer: IpLayer, refuse: Refuse) -> None:
+        """Run over the IP layer whose addresses have so many octets (4 or 16)."""
+        self._layers[octets] = layer
+        self._refuse[octets] = refuse
+
+    def open(self, receiver: Receiver, address: bytes, port: int) -> int:
+        """Give `receiver` a port (0: any free one) of `address` (4 or 16 octets, or the wildcard); returns the port.
+
+        Raises:
+            OSError: EADDRINUSE; also when no port is free.
+        """
+        if port == 0:
+            first = random.randrange(len(EPHEMERAL))
+            for step in range(len(EPHEMERAL)):
+                port = EPHEMERAL[(first + step) % len(EPHEMERAL)]
+                if not self._taken(address, port):
+                    break
+            else:
+                raise OSError(errno.EADDRINUSE, "no UDP port is free")
+        elif self._taken(address, port):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        self._endpoints[address, port] = receiver
+        self.flows.clear()
+        return port
+
+    def close(self, address: bytes, port: int) -> None:
+        """Take a port back."""
+        del self._endpoints[address, port]
+        self.flows.clear()
+
+    def receivers(self) -> list[Receiver]:
+        """Whoever has a port now."""
+        return list(self._endpoints.values())
+
+    def find(self, address: bytes, port: int, peer: tuple[bytes, int]) -> Receiver | None:
+        """Who gets what `peer` sends to `address` and `port`."""
+        receiver = self._endpoints.get((address, port)) or self._endpoints.get((WILDCARDS[len(address)], port))
+        if receiver is not None and receiver.remote not in (None, peer):
+            return None
+        return receiver
+
+    def input(self, packet: Packet, now: float) -> Outcome:
+        """Take a UDP packet; what the fast way does not take, and the first datagram of each flow.
+
+        Raises:
+            SystemExit, KeyboardInterrupt: the handler raised it.
+        """
+        data = packet.payload
+        if len(data) < HEADER:
+            return Outcome.UDP_BAD_LENGTH
+        source_port, port, length, checksum = struct.unpack_from("!HHHH", data)
+        if not HEADER <= length <= len(data):
+            return Outcome.UDP_BAD_LENGTH
+        if checksum:
+            if not sound(data[:length], pseudo_sum(packet.source, packet.target, UDP, length)):
+                return Outcome.UDP_BAD_CHECKSUM
+        elif len(packet.source) == 16:  # RFC 8200 section 8.1: no IPv6 without
+            return Outcome.UDP_BAD_CHECKSUM
+        receiver = self.find(packet.target, port, (packet.source, source_port))
+        if receiver is None:
+            self._refuse[len(packet.source)](packet, now)
+            return Outcome.UDP_NO_LISTENER
+        address = socket_address(packet.source, source_port)
+        receive = receiver.receive
+        if len(address) == 2 and not packet.group:
+            if len(self.flows) >= FLOWS:
+                self.flows.clear()
+            self.flows[packet.source + packet.target + bytes(data[:4])] = (receive, address)
+        try:
+            receive(bytes(data[HEADER:length]), address)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            receiver.failed(error)
+            return Outcome.UDP_HANDLER_ERROR
+        return Outcome.UDP_DELIVERED
+
+    def error(self, source: bytes, target: bytes, quoted: memoryview, error: OSError) -> bool:
+        """An ICMP error came about a datagram from `source` to `target`; `quoted` begins with its UDP header."""
+        port, target_port = struct.unpack_from("!HH", quoted)
+        receiver = self.find(source, port, (target, target_port))
+        if receiver is None or receiver.remote is None:  # unconnected sockets are not told either (udp(7))
+            return False
+        receiver.refused(error)
+        return True
+
+    def send(self, source: bytes, port: int, target: bytes, target_port: int, data: bytes, now: float) -> Sent:
+        """Send one datagram; `source` may be the wildcard. `data` fits (`LARGEST`)."""
+        layer = self._layers[len(target)]
+        if source == WILDCARDS[len(source)]:
+            own = layer.source_for(target)
+            if own is None:
+                return Sent.NO_ROUTE
+            source = own
+        length = HEADER + len(data)
+        covered = pseudo_sum(source, target, UDP, length) + port + target_port + length + word_sum(data)
+        checksum = -covered % 0xFFFF or 0xFFFF  # 0 would say that there is none
+        header = struct.pack("!HHHH", port, target_port, length, checksum)
+        return layer.send(UDP, header + data, source, target, now)
+
+    def _taken(self, address: bytes, port: int) -> bool:
+        wildcard = WILDCARDS[len(address)]
+        if address != wildcard:
+            return (address, port) in self._endpoints or (wildcard, port) in self._endpoints
+        return any(port == other and len(at) == len(address) for at, other in self._endpoints)
