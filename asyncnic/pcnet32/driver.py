@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asyncnic.pcnet32 import registers as reg
-from asyncnic.pcnet32.address_filter import AddressFilter
+from asyncnic.pcnet32.address_filter import REJECTED, AddressFilter
 from asyncnic.pcnet32.descriptors import InitBlock, multicast_hash
 from asyncnic.pcnet32.port import Port
 from asyncnic.pcnet32.receive_ring import BUFFER_SIZE, ReceiveRing
@@ -223,7 +223,7 @@ class Driver:
             offsets, lengths = self.rx.collect(limit)
             wanted = 0
             for offset in offsets:
-                if match(octets[offset : offset + 6]) is None:
+                if match(octets[offset : offset + 6]) == REJECTED:
                     break
                 wanted += 1
             if wanted or not offsets:
