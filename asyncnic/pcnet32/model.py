@@ -176,7 +176,7 @@ class Am79C970A:
         self._core.on_interrupt = callback
 
     def read(self, offset: int, width: int) -> int:
-        """Read `width` octets of the register window; all ones for a width or offset that this mode lacks (section 2)."""
+        """Read `width` octets of the register window; all ones for a width or offset the mode lacks (section 2)."""
         self._on_access(offset, width)
         wide = bool(self._core.bcr[reg.BCR_BURST_CONTROL] & reg.BCR18_DWIO)
         ones = (1 << 8 * width) - 1

@@ -2,9 +2,9 @@
 
 Two ways lead through it. `receive` is the chip as the data sheet has it: one whole frame, any descriptor style,
 chaining, every error. `fill` is the same for the usual case, many frames at a time: the wire writes straight into the
-buffers of descriptors that are armed exactly as they were the last time round, which one comparison of ring words tells,
-and their words are written back as a vector. Whatever is not usual, `fill` hands to the first way. Nothing here answers
-register accesses or transmits.
+buffers of descriptors that are armed exactly as they were the last time round, which one comparison of ring words
+tells, and their words are written back as a vector. Whatever is not usual, `fill` hands to the first way. Nothing here
+answers register accesses or transmits.
 """
 
 from array import array
@@ -330,8 +330,8 @@ class Receiver:
             buffer, status, message = core.load(address)
         if done == len(data):
             status = status & ~_MATCH | desc.ENP | flags
-            kept = message & ~desc.MCNT_MASK if quirks.cuts_long_frames else 0
-            message = kept | (len(data) if quirks.cuts_long_frames else len(data) & desc.MCNT_MASK)
+            count, rest = len(data), message & ~desc.MCNT_MASK
+            message = rest | count if quirks.cuts_long_frames else count & desc.MCNT_MASK
         else:
             status |= desc.BUFF | desc.ERR | (desc.OFLO if quirks.oflo_with_buff else 0)
         core.store(address, status, message)
