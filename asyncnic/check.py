@@ -16,8 +16,9 @@ from pathlib import Path
 
 from asyncnic.devices.link import LinkState
 from asyncnic.devices.link import state as link_state
+from asyncnic.errors import SettingsError
 from asyncnic.privileges import NET_ADMIN, has_capability
-from asyncnic.settings import Settings, SettingsError
+from asyncnic.settings import Settings
 from asyncnic.values import split_listen
 
 TUN = Path("/dev/net/tun")

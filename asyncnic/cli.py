@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import click
 
 from asyncnic.devices.device import DeviceError, PrivilegeError
-from asyncnic.errors import Failed
-from asyncnic.settings import SettingsError
+from asyncnic.errors import Failed, SettingsError
 
 COMMANDS = {
     "run": "Run the service.",

@@ -19,12 +19,13 @@ import uvloop
 
 from asyncnic import logs
 from asyncnic.devices.device import DeviceError
+from asyncnic.errors import SettingsError
 from asyncnic.histogram import Histogram
 from asyncnic.logs import fields
 from asyncnic.nic import Nic, open_nic
 from asyncnic.notify import Notifier
 from asyncnic.privileges import NET_ADMIN, has_capability
-from asyncnic.settings import LIVE, Settings, SettingsError, changed
+from asyncnic.settings import LIVE, Settings, changed
 from asyncnic.stacks.choice import StackFactory, choose
 from asyncnic.supervisor import Supervisor
 from asyncnic.web.observed import Observed

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pydantic.fields import FieldInfo
 
 from asyncnic import values
+from asyncnic.errors import SettingsError
 from asyncnic.knobs import Knobs
 from asyncnic.values import Interface
 
@@ -30,10 +31,6 @@ LIVE = frozenset({"rx_budget", "rx_time_budget", "busy_poll", "queue_limit", "qu
 """Settings that a reload or `tune` applies while frames flow: the fields of `Knobs`."""
 
 Seconds = PlainSerializer(values.show_duration, when_used="json")
-
-
-class SettingsError(Exception):
-    """A setting is wrong. The message is one line that starts with what the user typed."""
 
 
 class Settings(BaseModel):

@@ -1,4 +1,4 @@
-"""Options that several commands share: the settings, generated from their model, and where a running service is.
+"""The settings as options of a command, generated from their model.
 
 Nothing is checked here: values reach `asyncnic.settings.load` as they were typed, so that a wrong flag, variable or
 key of the file is reported in the same words.
@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from asyncnic.client import Endpoint
 from asyncnic.settings import Settings, choices, flag, is_list, shown, variable
 from asyncnic.values import show_duration
 
@@ -48,7 +47,9 @@ def settings_options(command: Command) -> Command:
 def _option(name: str) -> Callable[[Command], Command]:
     field = Settings.model_fields[name]
     words = choices(field)
-    default = "" if field.default in ("", None, False) else f"; default {_shown_default(name, field.default)}"
+    default = (
+        "" if field.default == "" or field.default is False else f"; default {_shown_default(name, field.default)}"
+    )
     text = f"{field.description}  [{variable(name)}{default}]"
     if field.annotation is bool:
         return click.option(flag(name), name, is_flag=True, flag_value=True, default=None, help=text)
@@ -70,29 +71,3 @@ def _shown_default(name: str, default: object) -> str:
 def given(flags: dict[str, Any]) -> dict[str, object]:
     """The flags that were typed: click's "nothing" for a repeatable option is an empty tuple."""
     return {name: value for name, value in flags.items() if value is not None and value != ()}
-
-
-def endpoint_options(command: Command) -> Command:
-    """Give `command` --url and --cacert; they arrive together as `endpoint`."""
-
-    def collect(context: click.Context, param: click.Parameter, value: str) -> Endpoint:
-        return Endpoint(value, context.params.pop("cacert", None))
-
-    url = click.option(
-        "--url",
-        "endpoint",
-        metavar="URL",
-        envvar="ASYNCNIC_URL",
-        default="http://127.0.0.1:9732",
-        callback=collect,
-        help="where the service listens, user:password@ included where it asks for them  "
-        "[ASYNCNIC_URL; default http://127.0.0.1:9732]",
-    )
-    cacert = click.option(
-        "--cacert",
-        metavar="FILE",
-        is_eager=True,
-        type=click.Path(path_type=Path),
-        help="certificates to trust, in PEM, for https",
-    )
-    return url(cacert(command))

@@ -5,7 +5,7 @@ import json
 import click
 
 from asyncnic.client import Endpoint
-from asyncnic.commands.options import endpoint_options
+from asyncnic.commands.endpoint import endpoint_options
 
 
 @click.command()

@@ -6,7 +6,7 @@ import time
 import click
 
 from asyncnic.client import Endpoint
-from asyncnic.commands.options import endpoint_options
+from asyncnic.commands.endpoint import endpoint_options
 
 INTERVAL = 1.0
 """Seconds between two readings of --watch."""

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncnic.settings import Settings, SettingsError, shown
+from asyncnic.errors import SettingsError
+from asyncnic.settings import Settings, shown
 
 if TYPE_CHECKING:
     from asyncnic.nic import Nic

@@ -17,7 +17,8 @@ import bcrypt
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from asyncnic.settings import SettingsError, shown
+from asyncnic.errors import SettingsError
+from asyncnic.settings import shown
 
 MOST_REMEMBERED = 128
 """Passwords found right that need no bcrypt again."""

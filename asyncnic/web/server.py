@@ -18,8 +18,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
 from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
-from asyncnic.errors import Failed
-from asyncnic.settings import Settings, SettingsError
+from asyncnic.errors import Failed, SettingsError
+from asyncnic.settings import Settings
 from asyncnic.values import split_listen
 from asyncnic.web import decode, page
 from asyncnic.web.capture import Captures
@@ -66,9 +66,9 @@ class WebServer:
                 web.get("/api/v1/ring", self._ring),
                 web.get("/api/v1/regs", self._registers),
                 web.get("/api/v1/capture", self._captures.handle),
-                *page.routes(observed),
             ]
         )
+        page.add_page_routes(app, observed)
         app.on_response_prepare.append(self._add_headers)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
