@@ -21,11 +21,12 @@ from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
 from asyncnic.errors import Failed, SettingsError
 from asyncnic.settings import Settings
 from asyncnic.values import split_listen
-from asyncnic.web import decode, page
+from asyncnic.web import decode
 from asyncnic.web.capture import Captures
 from asyncnic.web.collector import NicCollector
 from asyncnic.web.exposition import render
 from asyncnic.web.observed import Observed
+from asyncnic.web.page import add_page_routes
 from asyncnic.web.security import BasicAuth, WebConfig, load_certificates, tls_context
 from asyncnic.web.stats import stats
 
@@ -68,7 +69,7 @@ class WebServer:
                 web.get("/api/v1/capture", self._captures.handle),
             ]
         )
-        page.add_page_routes(app, observed)
+        add_page_routes(app, observed)
         app.on_response_prepare.append(self._add_headers)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
