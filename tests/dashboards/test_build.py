@@ -112,18 +112,18 @@ def test_the_ledger_is_stacked_in_its_order_and_transmit_is_below_zero(board: di
 
 
 def test_promtool_accepts_the_rules() -> None:
-    result = run("promtool", "check", "rules", *map(str, RULES.glob("*.yaml")))
+    result = run("promtool", "check", "rules", *map(str, RULES.glob("*.rules.yaml")))
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_rules_give_what_their_cases_say() -> None:
-    result = run("promtool", "test", "rules", *map(str, (RULES / "tests").glob("*.yaml")))
+    result = run("promtool", "test", "rules", *map(str, RULES.glob("*.test.yaml")))
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_must_not() -> None:
-    alerts = re.findall(r"- alert: (\w+)", (RULES / "alerts.yaml").read_text())
-    cases = (RULES / "tests" / "alerts.yaml").read_text()
+    alerts = re.findall(r"- alert: (\w+)", (RULES / "alerts.rules.yaml").read_text())
+    cases = (RULES / "alerts.test.yaml").read_text()
     assert len(alerts) >= 8
     for alert in alerts:
         assert re.search(rf"alertname: {alert}\n\s+exp_alerts:\n", cases), f"{alert} never fires in a case"
