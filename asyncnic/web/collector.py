@@ -64,6 +64,8 @@ class NicCollector(Collector):
         yield dropped
         text = "Frames that the address filter did not let in: not for this station, not lost."
         yield self._counter("filtered_frames", text, ledger.filtered)
+        text = "Frames off the wire that stand in a ring or in the delivery queue: offered, and nowhere else yet."
+        yield self._gauge("in_flight_frames", text, ledger.in_flight)
 
     def _work(self) -> Iterator[Metric]:
         nic = self._observed.nic
