@@ -174,8 +174,8 @@ class Receiver:
         tally.stored += stored
         tally.filtered += filtered
         tally.read += stored + filtered
-        if size > room:  # it may have been cut, or leaves no room for the FCS: the chip would chain
-            self.receive(bytes(views[slot][:size]))
+        if size > room:  # no room for the FCS, so that the chip would chain; or the wire cut the frame to the buffer
+            self.receive(bytes(views[slot][:size]), cut=size == len(views[slot]))
             return stored + filtered + 1
         return stored + filtered
 
@@ -204,8 +204,8 @@ class Receiver:
 
     # One frame.
 
-    def receive(self, frame: bytes | bytearray | memoryview) -> None:
-        """Take one whole frame (no FCS) off the wire."""
+    def receive(self, frame: bytes | bytearray | memoryview, cut: bool = False) -> None:
+        """Take one frame (no FCS) off the wire. One that was `cut` has lost its end, as by an overflow of the FIFO."""
         core = self._core
         core.counters.read += 1
         if not self._accepting() or not frame:
@@ -220,7 +220,7 @@ class Receiver:
         if strips and kind < MIN_FRAME - 14:  # an 802.3 length: pad and FCS go (section 7.4)
             self._accept(memoryview(frame)[: 14 + kind], 0)
         else:
-            self._accept(memoryview(b"".join((frame, _NO_FCS))), 0)
+            self._accept(memoryview(b"".join((frame, _NO_FCS))), desc.OFLO | desc.ERR if cut else 0)
 
     def loop(self, frame: memoryview, with_fcs: bool) -> None:
         """Take a looped frame (section 8.7); without `with_fcs` its last 4 octets are its FCS, which is checked."""
@@ -254,7 +254,8 @@ class Receiver:
         return looped or (self._core.link_up and not csr[reg.MODE] & reg.MODE_LOOP)
 
     def _accept(self, data: memoryview, error: int) -> None:
-        """Filter a frame (`data` has its FCS) and put it into descriptors; `error` are RMD1's bits for a bad FCS."""
+        """Filter a frame (`data` has its FCS) and put it into descriptors; `error` are RMD1's bits for
+        one that is bad: CRC, or OFLO when its end is lost."""
         tally = self._core.counters
         flags = self._filter.match(data)
         if flags == REJECTED:
@@ -314,6 +315,8 @@ class Receiver:
         """Spread a frame over the current and the following descriptors (section 7.3). Raises BusFault."""
         core, quirks = self._core, self._core.quirks
         most = min(core.rx_length, 3) if quirks.three_descriptors else core.rx_length
+        if flags & desc.OFLO:
+            most = 1
         address, used, done = core.rx_address(), 1, 0
         buffer, status, message = core.load(address)
         status |= desc.STP
@@ -328,7 +331,9 @@ class Receiver:
             core.store(address, status, message)
             address, used = following, used + 1
             buffer, status, message = core.load(address)
-        if done == len(data):
+        if flags & desc.OFLO:
+            status |= flags & ~_MATCH
+        elif done == len(data):
             status = status & ~_MATCH | desc.ENP | flags
             count, rest = len(data), message & ~desc.MCNT_MASK
             message = rest | count if quirks.cuts_long_frames else count & desc.MCNT_MASK
