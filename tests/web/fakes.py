@@ -1,0 +1,119 @@
+"""A nic that does nothing, with known numbers in every place that observers read."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from asyncnic.burst import Burst
+from asyncnic.histogram import BURST_FRAMES, SECONDS, Histogram
+from asyncnic.knobs import Knobs
+from asyncnic.ledger import Ledger
+from asyncnic.nic import Counters
+from asyncnic.pcnet32.descriptors import ENP, ONES, OWN, STP
+from asyncnic.settings import load
+from asyncnic.web.observed import Observed, Outcomes
+from asyncnic.web.security import WebConfig
+from asyncnic.web.server import WebServer
+
+
+@dataclass
+class FakeDevice:
+    """Names only."""
+
+    name: str = "tap:golden0"
+    backend: str = "tap"
+
+
+@dataclass
+class FakeNic:
+    """See `asyncnic.web.observed.NicView`."""
+
+    device: FakeDevice = field(default_factory=FakeDevice)
+    device_up: bool = True
+    chip: str = "Am79C970A"
+    mac: bytes = bytes.fromhex("02005e100001")
+    knobs: Knobs = field(default_factory=Knobs)
+    counters: Counters = field(default_factory=lambda: Counters(900, 54000, 70, 4200, 400, 450, 3, 2, 1))
+    receive_errors: dict[str, int] = field(default_factory=lambda: {"crc": 5, "framing": 1})
+    transmit_errors: dict[str, int] = field(default_factory=lambda: {"carrier": 0, "ring_full": 6})
+    burst_frames: Histogram = field(default_factory=lambda: Histogram(BURST_FRAMES))
+    delivery_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    queue_frames: int = 0
+    resyncs: int = 4
+    watcher: Callable[[Burst], None] | None = None
+    watched: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ledger(self) -> Ledger:
+        dropped = {
+            "kernel": {"tap_queue_full": 60},
+            "card": {"miss": 20},
+            "driver": {"error_descriptor": 5, "buffer": 1},
+            "queue": {},
+        }
+        return Ledger(offered=1000, delivered=900, filtered=12, in_flight=2, dropped=dropped)
+
+    def ring_descriptors(self) -> dict[str, dict[str, int]]:
+        return {"rx": {"card": 254, "host": 2}, "tx": {"card": 1, "host": 63}}
+
+    def registers(self) -> dict[str, int]:
+        return {"CSR0": 0x0073, "CSR112": 20}
+
+    def ring_words(self) -> dict[str, list[tuple[int, int, int]]]:
+        free, full = (0x1000, OWN | ONES | 0x800, 0), (0x2000, STP | ENP | ONES | 0x800, 64)
+        return {"rx": [free, full], "tx": [(0x3000, ONES | 0x800, 0)]}
+
+    def watch(self, watcher: Callable[[Burst], None] | None) -> None:
+        self.watcher = watcher
+        self.watched.set()
+
+
+def outcomes() -> Outcomes:
+    """Packets of a stack with two protocols."""
+    return {"arp": {"request": 1, "ignored": 0}, "udp": {"delivered": 899}}
+
+
+def observe(nic: FakeNic, **flags: object) -> Observed:
+    """A running service on `nic`, of known numbers."""
+    nic.burst_frames.observe(1)
+    nic.burst_frames.observe(64)
+    nic.delivery_seconds.observe(0.00015)
+    observed = Observed(nic, load(flags, {}, None), started=100.0, outcomes=outcomes)
+    observed.loop_lag.observe(0.0003)
+    observed.phase = "running"
+    return observed
+
+
+class Reloads:
+    """Stands for the service's reload: counts, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.error: Exception | None = None
+
+    async def __call__(self) -> None:
+        self.count += 1
+        if self.error is not None:
+            raise self.error
+
+
+@asynccontextmanager
+async def serving(
+    observed: Observed, config: WebConfig | None = None, reloads: Reloads | None = None
+) -> AsyncIterator[str]:
+    """The URL of a server for `observed` on a port of the kernel's choice."""
+    observed.settings = observed.settings.model_copy(update={"listen": "127.0.0.1:0"})
+    server = WebServer(observed, config or WebConfig(), reloads or Reloads())
+    [(host, port)] = await server.start()
+    try:
+        yield f"{'https' if server.uses_tls else 'http'}://{host}:{port}"
+    finally:
+        await server.stop()
+
+
+async def get(url: str, **headers: str) -> tuple[int, str]:
+    """Status and text at `url`."""
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+        return response.status, await response.text()

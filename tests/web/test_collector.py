@@ -1,0 +1,75 @@
+"""The metrics as a whole: names, types, labels and values against a committed scrape, and the law among them."""
+
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from asyncnic.web import collector
+from asyncnic.web.collector import NicCollector, knob_values
+from tests.web.fakes import FakeNic, observe
+
+GOLDEN = Path(__file__).parent / "golden.prom"
+
+
+def scrape(nic: FakeNic, **flags: object) -> str:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(NicCollector(observe(nic, **flags)))
+    return generate_latest(registry).decode()
+
+
+def value(text: str, metric: str, /, **labels: str) -> float:
+    """Sum of the samples of `metric` that have `labels`."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == metric and labels.items() <= sample.labels.items()
+    )
+
+
+def test_the_whole_scrape_is_as_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "build_info", lambda: {"version": "1.2.3", "python": "3.11.0", "uvloop": "0.21.0"})
+    assert scrape(FakeNic()) == GOLDEN.read_text()
+
+
+def test_the_conservation_law_holds_among_the_metrics() -> None:
+    text = scrape(FakeNic())
+    accounted = (
+        value(text, "asyncnic_delivered_frames_total")
+        + value(text, "asyncnic_dropped_frames_total")
+        + value(text, "asyncnic_filtered_frames_total")
+        + value(text, "asyncnic_ring_descriptors", ring="rx", owner="host")
+        + value(text, "asyncnic_queue_frames")
+    )
+    assert value(text, "asyncnic_offered_frames_total") == accounted == 1000
+
+
+def test_every_series_but_build_info_has_the_device() -> None:
+    for family in text_string_to_metric_families(scrape(FakeNic())):
+        for sample in family.samples:
+            assert sample.labels.get("device") == (None if family.name == "asyncnic_build_info" else "tap:golden0")
+
+
+def test_nothing_is_created_at_a_time() -> None:
+    assert "_created" not in scrape(FakeNic())
+
+
+def test_a_queue_shows_its_limit_and_a_direct_nic_none() -> None:
+    assert value(scrape(FakeNic()), "asyncnic_queue_limit_frames") == 0
+    assert value(scrape(FakeNic(), delivery="queue"), "asyncnic_queue_limit_frames") == 1024
+
+
+def test_the_settings_shown_are_the_knobs_as_they_stand() -> None:
+    nic = FakeNic()
+    nic.knobs.rx_budget, nic.knobs.overload, nic.knobs.queue_policy = 8, "drain", "pause"
+    text = scrape(nic)
+    assert value(text, "asyncnic_setting", name="rx_budget") == 8
+    assert value(text, "asyncnic_setting", name="overload") == 1
+    assert value(text, "asyncnic_setting", name="queue_policy") == 2
+    assert set(knob_values(nic.knobs)) == set(nic.knobs.__dataclass_fields__)
+
+
+def test_a_lost_device_is_down() -> None:
+    assert value(scrape(FakeNic(device_up=False)), "asyncnic_device_up") == 0
