@@ -56,6 +56,43 @@ PING4 = ethernet(0x0800, ipv4(1, b"\x08" + bytes(31), "192.0.2.1", "192.0.2.2"))
 SOLICITATION = ethernet(0x86DD, ipv6(58, b"\x87" + bytes(31), "fe80::1", "ff02::1:ff00:1"))
 PING6 = ethernet(0x86DD, ipv6(58, b"\x80" + bytes(31), "2001:db8::1", "2001:db8::2"))
 
+
+def _corners() -> list[bytes]:
+    """Each choice of the reading, from both of its sides."""
+    packet4, packet6 = ipv4(17, ports(1, 53), V4[0], V4[2]), ipv6(17, ports(1, 53), V6[0], V6[4])
+    found = [ARP, PING4, PING6, SOLICITATION, udp4(), udp4(53), udp4(1, 53), ethernet(0x88CC, bytes(46))]
+    found += [ethernet(0x0800, packet4, *tags) for tags in ([7], [0x1007], [0xE007], [0x0807], [0], [7, 8], [8, 7])]
+    found += [ethernet(0x86DD, packet6, 0xF007), ethernet(0x88A8, struct.pack("!HH", 7, 0x0800) + packet4)]
+    found += [ethernet(0x86DD, ipv6(58, bytes((kind, 0, 0, 0)), V6[4], V6[5])) for kind in (132, 133, 137, 138)]
+    found += [ethernet(0x86DD, ipv6(number, bytes(8), V6[0], V6[1])) for number in (1, 59)]
+    found += [ethernet(0x0800, ipv4(number, b"\x87" + bytes(7), V4[0], V4[1])) for number in (58, 6)]
+    found += [ethernet(0x0800, ipv4(17, ports(1, 53), V4[0], V4[1], words)) for words in (1, 10)]
+    found += [
+        ethernet(0x0800, ipv4(17, ports(1, 53), V4[0], V4[1], fragment=fragment))
+        for fragment in (0x8000, 0x4000, 0x2000, 0x2001, 0x1000, 0x0001)
+    ]
+    found += [
+        ethernet(0x86DD, ipv6(44, fragment_header(17, offset, more) + ports(1, 53), V6[0], V6[1]))
+        for offset in (0, 1, 8191)
+        for more in (0, 1)
+    ]
+    for count in range(1, 7):
+        for kinds in (OPTIONS, (44,)):
+            following, payload = 17, ports(1, 53)
+            for number in range(count):
+                kind = kinds[number % len(kinds)]
+                header = fragment_header(following) if kind == 44 else option_header(following, number)
+                following, payload = kind, header + payload
+            found.append(ethernet(0x86DD, ipv6(following, payload, V6[0], V6[1])))
+    for first in (0x44, 0x35, 0x54, 0x60, 0x70, 0x4F):
+        found += [ethernet(0x0800, bytes((first,)) + packet4[1:]), ethernet(0x86DD, bytes((first,)) + packet6[1:])]
+    tagged = ethernet(0x0800, packet4, 7)
+    walked = ethernet(0x86DD, ipv6(0, option_header(44) + fragment_header(17) + ports(1, 53), V6[0], V6[1]), 7)
+    found += [frame[:octets] for frame in (tagged, walked) for octets in range(1, len(frame))]
+    return found
+
+
+CORNERS = _corners()
 _payloads: st.SearchStrategy[tuple[int, bytes]] = st.one_of(
     st.tuples(st.sampled_from((6, 17)), st.builds(ports, st.sampled_from(PORTS), st.sampled_from(PORTS))),
     st.tuples(st.sampled_from((1, 58)), st.integers(0, 255).map(lambda kind: bytes((kind,)) + bytes(7))),

@@ -23,7 +23,7 @@ from asyncnic.lanes.program import (
 )
 from asyncnic.lanes.reading import classify
 from asyncnic.lanes.rules import MAX_SHED_RULES, MAX_TERMS, LaneRule, Rule, parse_lanes, parse_shed
-from tests.lanes.frames import PING4, frames, rule_texts, udp4
+from tests.lanes.frames import CORNERS, PING4, frames, rule_texts, udp4
 
 lane_lists = st.lists(rule_texts, min_size=1, max_size=4).map(
     lambda rules: parse_lanes([f"lane{number}={rule}" for number, rule in enumerate(rules)])
@@ -47,6 +47,48 @@ def counters() -> Iterator[CounterMap]:
         yield shared
     finally:
         shared.close()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "arp",
+        "nd",
+        "icmp",
+        "icmp6",
+        "tcp",
+        "udp",
+        "udp:1",
+        "udp:53",
+        "udp:9",
+        "tcp:53",
+        "vlan:7",
+        "vlan:0",
+        "vlan:8",
+        "ether:0x8100",
+        "ether:0x88a8",
+        "ether:0x0800",
+        "ether:0x86dd",
+        "ether:0x88cc",
+        "src:0.0.0.0/0",
+        "src:192.0.2.1",
+        "src:192.0.2.0/31",
+        "dst:192.0.2.0/25",
+        "dst:198.51.100.6/31",
+        "src:::/0",
+        "src:2001:db8::1",
+        "src:2001:db8::/127",
+        "dst:2001:db8::/33",
+        "src:fe80::/10",
+        "dst:fe80::/65",
+        "dst:2001:db8::ff00/120",
+    ],
+)
+def test_each_term_reads_every_corner_as_the_reference_does(token: str) -> None:
+    lanes = parse_lanes([f"lane={token}"])
+    with loaded(steering_program(lanes)) as program:
+        differing = [f.hex() for f in CORNERS if try_program(program, f).result != classify(f, lanes, ()).lane]
+    assert differing == []
 
 
 @settings(max_examples=150, deadline=None)

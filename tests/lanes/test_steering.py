@@ -208,7 +208,7 @@ def test_each_frame_of_a_send_that_the_kernel_cuts_up_is_counted(make_tap: MakeT
 
 
 def test_a_tag_that_a_bridge_took_off_is_read_as_in_the_frame(make_tap: MakeTap, tap_name: str) -> None:
-    lanes = parse_lanes(["seven=vlan:7", "dns=udp:53"])
+    lanes = parse_lanes(["seven=vlan:7", "dns=udp:53", "provider=ether:0x88a8"])
     tap = make_tap(lanes)
     bridge, near, far = f"b{tap_name}", f"n{tap_name}", f"f{tap_name}"
     commands = [
@@ -225,15 +225,16 @@ def test_a_tag_that_a_bridge_took_off_is_read_as_in_the_frame(make_tap: MakeTap,
             subprocess.run(["ip", "link", "set", name, "up"], check=True)
         packet = ipv4(17, ports(1, 53), "192.0.2.1", "192.0.2.2")
         frames = [ethernet(0x0800, packet, *tags) for tags in ([7], [8], [], [7, 7], [8, 7])]
+        frames.append(ethernet(0x88A8, b"\0\7\x08\0" + packet))
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
             wire.bind((near, 0))
             for frame in frames:
                 wire.send(frame)
-        expected: list[list[bytes]] = [[], [], []]
+        expected: list[list[bytes]] = [[], [], [], []]
         for frame in frames:
             expected[classify(frame, lanes, ()).lane].append(frame)
-        assert [tap.read(lane) for lane in range(3)] == expected
-        assert [len(lane) for lane in expected] == [2, 2, 1]
+        assert [tap.read(lane) for lane in range(4)] == expected
+        assert [len(lane) for lane in expected] == [2, 2, 1, 1]
     finally:
         subprocess.run(["ip", "link", "del", bridge], check=False)
         subprocess.run(["ip", "link", "del", near], check=False)
