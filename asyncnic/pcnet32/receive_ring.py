@@ -162,7 +162,7 @@ class ReceiveRing:
 
         QEMU's chip does that after its ring was full (fact sheet 11, Q6). What it jumped is armed and stays the card's.
         """
-        if self._span or not self._status[self._head] & OWN:
+        if self._status == self._armed or self._span or not self._status[self._head] & OWN:
             return False
         for step in range(1, self.size):
             index = (self._head + step) & (self.size - 1)
