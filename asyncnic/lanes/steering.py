@@ -156,6 +156,8 @@ class LaneSteering:
     def replace(self, lanes: Sequence[LaneRule], shed: Sequence[Rule]) -> None:
         """Change the rules while frames come. Each frame meets the old rules or the new ones; counts go on.
 
+        Takes 1-3 ms for a few rules and about 12 ms for the most that there can be, in the caller's thread.
+
         Raises:
             ValueError: other names than before, or another number of lanes.
             PrivilegeError, DeviceError: the kernel refuses; the old rules stay in force.
