@@ -158,3 +158,14 @@ class Rig:
         """The law every frame obeys: read = stored + filtered + missed + discarded."""
         tally = self.chip.counters
         return tally.read == tally.stored + tally.filtered + tally.missed + tally.discarded
+
+
+def stopped(quirks: Quirks = SILICON) -> Rig:
+    """A rig that is not brought up."""
+    return Rig(bring_up=False, quirks=quirks)
+
+
+def enter_dwio(chip: Am79C970A) -> None:
+    """Switch the register window to 32 bits."""
+    chip.write(reg.WIO_RAP, 2, 0)
+    chip.write(reg.DWIO_RDP, 4, 0)
