@@ -9,11 +9,12 @@ import os
 import select
 from contextlib import suppress
 
-from asyncnic.devices.device import DeviceError, DeviceLost, WireCounters
+from asyncnic.devices.device import DeviceError, DeviceLost, DeviceOptions, WireCounters
 from asyncnic.devices.qemu_machine import DMA_BUS, DMA_SIZE, IO_BASE, Machine, Ram
 from asyncnic.devices.qemu_process import QEMU
 from asyncnic.devices.qemu_wire import SocketWire, TapWire, Wire
 from asyncnic.devices.qtest import QtestError
+from asyncnic.devices.tap import station_address
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.memory import DmaMemory
 
@@ -72,6 +73,7 @@ class QemuPort:
         self._raised = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._ready = select.epoll()
         self._ready.register(self._raised, select.EPOLLIN)
+        self._ready.register(wire.news(), select.EPOLLIN)
 
     def fileno(self) -> int | None:
         """Readable when the line has risen, be it told on the idle socket or in the course of a command.
@@ -105,16 +107,23 @@ class QemuPort:
             os.close(self._raised)
 
     def acknowledge(self) -> None:
-        """Take in what the interrupt line has said and make `fileno` wait for the next time that it rises."""
-        if self.machine is not None:
-            try:
-                self.machine.qtest.drain()
-            except QtestError:
-                self.unplug()
-                return
-            self._raises = self.machine.qtest.raises
-            with suppress(BlockingIOError):
-                os.eventfd_read(self._raised)
+        """Take in what the interrupt line has said and make `fileno` wait for the next time that it rises.
+
+        The machine is ended when its wire is gone: QEMU would go on reading a deleted TAP, as fast as it can.
+        """
+        if self.machine is None:
+            return
+        try:
+            self.machine.qtest.drain()
+        except QtestError:
+            self.unplug()
+            return
+        if self._wire.gone():
+            self.unplug()
+            return
+        self._raises = self.machine.qtest.raises
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._raised)
 
     def read(self, offset: int, width: int) -> int:
         if self.machine is not None:
@@ -190,7 +199,7 @@ class QemuLane:
 
     def poll(self, limit: int) -> int:
         if self.port.machine is None:
-            raise DeviceLost(f"{self.name}: {QEMU} has ended")
+            raise DeviceLost(f"{QEMU} has ended, or its TAP was deleted")
         return 0
 
     def interrupt(self) -> None:
@@ -202,70 +211,73 @@ class QemuLane:
 
 
 class QemuDevice:
-    """QEMU's chip on a wire; see `asyncnic.devices.device.Device`. `open_qemu` makes it for a TAP.
-
-    Making one blocks for about 50 ms, on purpose: the child is killed when the thread that started it ends.
-
-    Raises:
-        DeviceError: QEMU is missing or does not start.
-    """
+    """QEMU's chip on a wire; see `asyncnic.devices.device.Device`. It has no chip before the first `reattach`."""
 
     backend = "qemu"
     chip = "Am79C970A"
 
-    def __init__(self, name: str, wire: Wire, mac: str) -> None:
+    def __init__(self, name: str, wire: Wire, mac: bytes) -> None:
         self.name = name
-        self.wire_end = wire
+        self._wire = wire
         self._mac = mac
         self._ram = Ram()
         self.port = QemuPort(DmaMemory(self._ram.view(DMA_BUS, DMA_SIZE), DMA_BUS), wire)
         self.lanes = (QemuLane(name, self.port),)
-        try:
-            self.port.plug(Machine(wire.netdev, wire.fileno(), mac, self._ram))
-        except DeviceError:
-            self._close()
-            raise
 
     def wire(self) -> WireCounters | None:
-        return self.wire_end.counters()
+        return self._wire.counters()
+
+    async def apply_knobs(self) -> None:
+        await self._wire.apply_knobs()
 
     async def reattach(self) -> bool:
-        """End the machine, take the wire again and start another machine on the same RAM.
+        """See `Device.reattach`. A new machine gets the RAM of the old one, so what the ring held is still there.
 
-        What the ring held is still there. What the old chip had missed since CSR112 was last read is not.
+        What the old chip had missed since CSR112 was last read is lost with it. Starting blocks for some 50 ms, on
+        purpose: the child is killed when the thread that starts it ends.
+
+        Raises:
+            DeviceError: QEMU cannot be started, or the TAP not be attached to.
         """
         self.port.unplug()
-        try:
-            self.wire_end.reopen()
-            self.port.plug(Machine(self.wire_end.netdev, self.wire_end.fileno(), self._mac, self._ram))
-        except DeviceError:
+        if not await self._wire.attach():
             return False
+        try:
+            self.port.plug(Machine(self._wire.netdev, self._wire.fileno(), self._mac.hex(":"), self._ram))
+        except DeviceError as error:
+            raise DeviceError(f"{self.name}: {error}") from None
         return True
 
     async def close(self) -> None:
-        self._close()
-
-    def _close(self) -> None:
         self.port.close()
-        self.wire_end.close()
+        self._wire.close()
         self._ram.close()
 
 
-def open_qemu(tap: str, mac: str) -> QemuDevice:
-    """QEMU's chip on the TAP `tap`, which is made when there is none; `mac` is the chip's address.
+async def open_device(name: str, options: DeviceOptions) -> QemuDevice:
+    """Open "qemu:TAPNAME": QEMU's chip on a TAP, which is made when there is none.
 
     Raises:
-        DeviceError: QEMU or the TAP cannot be had; the message says what to do.
+        DeviceError, PrivilegeError: QEMU or the TAP cannot be had; the message says what to do.
     """
-    name = f"qemu:{tap}"
-    wire = TapWire(tap)
-    try:
-        return QemuDevice(name, wire, mac)
-    except DeviceError as error:
-        raise type(error)(f"{name}: {error}") from None
+    mac = options.mac if options.mac is not None else station_address(name)
+    return await _opened(QemuDevice(f"qemu:{name}", TapWire(name, options), mac))
 
 
-def open_qemu_on_socket(mac: str) -> tuple[QemuDevice, SocketWire]:
-    """QEMU's chip on a pair of Unix datagram sockets: one datagram a frame at `SocketWire.peer`."""
+async def open_on_socket(mac: bytes) -> tuple[QemuDevice, SocketWire]:
+    """QEMU's chip on a pair of Unix datagram sockets: one datagram a frame at `SocketWire.peer`.
+
+    Raises:
+        DeviceError: QEMU cannot be started.
+    """
     wire = SocketWire()
-    return QemuDevice("qemu", wire, mac), wire
+    return await _opened(QemuDevice("qemu", wire, mac)), wire
+
+
+async def _opened(device: QemuDevice) -> QemuDevice:
+    try:
+        await device.reattach()
+    except BaseException:
+        await device.close()
+        raise
+    return device

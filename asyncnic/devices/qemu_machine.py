@@ -41,7 +41,8 @@ def firmware() -> bytes:
 def arguments(firmware_fd: int, ram_fd: int, qtest_fd: int, netdev: str, mac: str) -> list[str]:
     """QEMU's arguments. The descriptors are the child's too; `netdev` is the back end without its id."""
     return [
-        *("-machine", "pc,memory-backend=ram", "-accel", "tcg", "-m", f"{RAM_SIZE >> 20}M"),
+        # Without its timers nothing but the NIC raises an interrupt line.
+        *("-machine", "pc,memory-backend=ram,pit=off,hpet=off", "-accel", "tcg", "-m", f"{RAM_SIZE >> 20}M"),
         *("-object", f"memory-backend-file,id=ram,size={RAM_SIZE},share=on,mem-path=/dev/fd/{ram_fd}"),
         *("-bios", f"/dev/fd/{firmware_fd}"),
         *("-chardev", f"socket,id=qtest,fd={qtest_fd}", "-object", "qtest,id=server,chardev=qtest,log=/dev/null"),

@@ -17,13 +17,16 @@ import time
 from contextlib import suppress
 from typing import Protocol
 
-from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError, WireCounters
+from asyncnic.devices import tun
+from asyncnic.devices.device import DeviceError, DeviceLost, DeviceOptions, WireCounters
+from asyncnic.devices.link import LinkCounters, LinkWanted, set_queue_length, set_up
 
-_TUNSETIFF = 0x4004_54CA
 _TUNATTACHFILTER = 0x4010_54D5
 _TUNDETACHFILTER = 0x4010_54D6
-_IFF_TAP_NO_PI = 0x1002
 _BPF_RETURN = 0x06
+_FROM_TAP = 65536
+_RTMGRP_LINK = 1
+_ANNOUNCEMENT = 65536
 _SETTLE_SECONDS = 1.0
 _SETTLE_STEP = 0.001
 
@@ -36,6 +39,12 @@ class Wire(Protocol):
 
     def fileno(self) -> int:
         """The descriptor that QEMU inherits."""
+
+    def news(self) -> int:
+        """A descriptor that is readable when the wire may have gone."""
+
+    def gone(self) -> bool:
+        """Whether the wire is gone; consumes the readiness of `news`."""
 
     def open_gate(self) -> None:
         """Let frames through to the chip."""
@@ -50,11 +59,14 @@ class Wire(Protocol):
             DeviceLost: the wire is gone.
         """
 
-    def reopen(self) -> None:
-        """Come back after a loss, with the gate closed.
+    async def apply_knobs(self) -> None:
+        """See `asyncnic.devices.device.Device.apply_knobs`."""
+
+    async def attach(self) -> bool:
+        """Attach to the wire if that is not so, its gate closed. False when there is no such wire now.
 
         Raises:
-            DeviceError: it cannot.
+            DeviceError: there is one, and it cannot be attached to.
         """
 
     def close(self) -> None:
@@ -62,15 +74,22 @@ class Wire(Protocol):
 
 
 class SocketWire:
-    """One datagram a frame; the other end of the pair is `peer`. It has no gate: whoever holds `peer` need not send."""
+    """One datagram a frame; the other end of the pair is `peer`. It has no gate: whoever has `peer` need not send."""
 
     netdev = "dgram,local.type=fd,local.str={fd}"
 
     def __init__(self) -> None:
         self.peer, self._end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._news = os.eventfd(0)  # there is never any: this wire ends with us
 
     def fileno(self) -> int:
         return self._end.fileno()
+
+    def news(self) -> int:
+        return self._news
+
+    def gone(self) -> bool:
+        return False
 
     def open_gate(self) -> None:
         pass
@@ -81,51 +100,85 @@ class SocketWire:
     def counters(self) -> None:
         return None
 
-    def reopen(self) -> None:
+    async def apply_knobs(self) -> None:
         pass
 
+    async def attach(self) -> bool:
+        return True
+
     def close(self) -> None:
+        if self._end.fileno() >= 0:
+            os.close(self._news)
         self._end.close()
         self.peer.close()
 
 
 class TapWire:
-    """A TAP of this host by its name; made when there is none.
-
-    Raises:
-        DeviceError: no TAP can be had by that name.
-        PrivilegeError: a privilege is missing.
-    """
+    """A TAP of this host, by its name. `attach` makes it when there is none, and sets its host side up."""
 
     netdev = "tap,fd={fd}"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, options: DeviceOptions) -> None:
         self.name = name
-        self._before = WireCounters(0, 0)
-        self._last = WireCounters(0, 0)
-        self._program = ctypes.create_string_buffer(struct.pack("=HBBI", _BPF_RETURN, 0, 0, 0))
+        self._options = options
+        self._queue_length = options.knobs.tap_queue
         self._tap = -1
-        self.reopen()
+        self._link: LinkCounters | None = None
+        # The TAP itself would wake us for every frame; the kernel's announcements of changed links are rare.
+        self._news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+        self._news.bind((0, _RTMGRP_LINK))
+        self._before = self._last = WireCounters(0, 0)
+        self._zero = (0, 0)
+        self._drop_all = ctypes.create_string_buffer(struct.pack("=HBBI", _BPF_RETURN, 0, 0, 0))
 
     def fileno(self) -> int:
         return self._tap
 
-    def reopen(self) -> None:
-        self.close()
-        self._before = self._last
-        self._tap = _attach(self.name)
-        self._filter()
-        with suppress(BlockingIOError):  # older than the chip: nobody offered these frames to it
+    def news(self) -> int:
+        return self._news.fileno()
+
+    def gone(self) -> bool:
+        with suppress(OSError):  # nothing more to read, or more news than it could hold
             while True:
-                os.read(self._tap, 65536)
-        self._base = _count(self.name)
+                self._news.recv(_ANNOUNCEMENT)
+        return not self._attached()
+
+    async def attach(self) -> bool:
+        if self._attached():
+            return True
+        first = self._link is None
+        self._detach()
+        if not (first or tun.exists(self.name)):
+            return False  # a TAP that was deleted is waited for, not made again: whoever deleted it may mean it
+        self._before = self._last
+        self._tap = tun.attach(self.name)
+        try:
+            self._filter()
+            knobs = self._options.knobs
+            await set_up(self.name, LinkWanted(self._options.mtu, knobs.tap_queue, self._options.host_address))
+            with suppress(BlockingIOError):  # these frames are older than the chip
+                while True:
+                    os.read(self._tap, _FROM_TAP)
+            self._link = LinkCounters(self.name, socket.if_nametoindex(self.name))
+            self._zero = self._link.read()
+        except BaseException:
+            self._detach()
+            raise
+        return True
+
+    def _attached(self) -> bool:
+        if self._tap < 0:
+            return False
+        wire = select.poll()
+        wire.register(self._tap, 0)
+        return not wire.poll(0)
 
     def _filter(self) -> None:
-        """Have the kernel drop and count (`tx_dropped`) every frame that is sent to the TAP."""
-        fcntl.ioctl(self._tap, _TUNATTACHFILTER, struct.pack("@HP", 1, ctypes.addressof(self._program)))
+        """Have the kernel drop, and count as `tx_dropped`, every frame that is sent to the TAP."""
+        fcntl.ioctl(self._tap, _TUNATTACHFILTER, struct.pack("@HP", 1, ctypes.addressof(self._drop_all)))
 
     def open_gate(self) -> None:
-        with suppress(OSError):  # EBADFD: the TAP was deleted, which `counters` tells
+        with suppress(OSError):  # the TAP was deleted: `counters` and the lane say so
             fcntl.ioctl(self._tap, _TUNDETACHFILTER, bytes(16))
 
     def close_gate(self) -> None:
@@ -134,13 +187,34 @@ class TapWire:
             settle(self._tap)
 
     def counters(self) -> WireCounters:
-        packets, dropped = _count(self.name)
-        lost = self._before.dropped + dropped - self._base[1]
-        passed = self._before.offered - self._before.dropped + packets - self._base[0]
-        self._last = WireCounters(passed + lost, lost)
+        if self._link is None:
+            raise DeviceLost("the TAP is gone")
+        packets, dropped = self._link.read()
+        lost = dropped - self._zero[1]
+        self._last = WireCounters(
+            self._before.offered + packets - self._zero[0] + lost,
+            self._before.dropped + lost,
+        )
         return self._last
 
+    async def apply_knobs(self) -> None:
+        knobs = self._options.knobs
+        if knobs.tap_queue == self._queue_length:
+            return
+        try:
+            await set_queue_length(self.name, knobs.tap_queue)
+        except DeviceError:
+            knobs.tap_queue = self._queue_length
+            raise
+        self._queue_length = knobs.tap_queue
+
     def close(self) -> None:
+        self._detach()
+        self._news.close()
+
+    def _detach(self) -> None:
+        if self._link is not None:
+            self._link.close()
         if self._tap >= 0:
             os.close(self._tap)
             self._tap = -1
@@ -158,32 +232,3 @@ def settle(descriptor: int) -> None:
     while empty < 2 and time.monotonic() < deadline:
         empty = 0 if any(events & select.POLLIN for _, events in queue.poll(0)) else empty + 1
         time.sleep(_SETTLE_STEP)
-
-
-def _attach(name: str) -> int:
-    try:
-        tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    except PermissionError as error:
-        raise PrivilegeError("/dev/net/tun may not be opened: run as root, or make the node accessible") from error
-    except OSError as error:
-        raise DeviceError(f"/dev/net/tun: {error.strerror}: load the module tun") from error
-    try:
-        fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP_NO_PI))
-    except PermissionError as error:
-        os.close(tap)
-        raise PrivilegeError(f"qemu:{name}: making a TAP needs CAP_NET_ADMIN, or one that is yours") from error
-    except OSError as error:
-        os.close(tap)
-        raise DeviceError(f"qemu:{name}: {error.strerror}: is the TAP in use by another program?") from error
-    return tap
-
-
-def _count(name: str) -> tuple[int, int]:
-    """`tx_packets` and `tx_dropped` of an interface: what its other side received, and what was lost before."""
-    with open("/proc/thread-self/net/dev") as table:
-        for line in table:
-            interface, _, numbers = line.partition(":")
-            if interface.strip() == name:
-                fields = numbers.split()
-                return int(fields[9]), int(fields[11])
-    raise DeviceLost(f"qemu:{name}: the TAP is gone")

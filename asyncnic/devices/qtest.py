@@ -98,6 +98,10 @@ class Qtest:
         """The socket: readable when an interrupt line has changed."""
         return self._sock.fileno()
 
+    def set_timeout(self, seconds: float) -> None:
+        """Change how long a command may take before the machine counts as dead."""
+        self._sock.settimeout(seconds)
+
     def close(self) -> None:
         """Close the socket. Idempotent."""
         self._sock.close()

@@ -105,8 +105,8 @@ class Driver:
         Raises:
             ChipError: the chip is gone, is no PCnet32, or does not come up.
         """
-        if self.chip:
-            self.sample_missed()
+        if self.chip and self.read_csr(reg.CSR_STATUS) & reg.CSR0_INIT:
+            self.sample_missed()  # it is the chip that we brought up, and not one that came in its place
         self._reset()
         if self._mac is None:
             self._mac = self._station_address()
