@@ -17,6 +17,7 @@ from asyncnic.errors import Failed, SettingsError
 COMMANDS = {
     "run": "Run the service.",
     "demo": "Flood a service in a network of its own and show where every frame went.",
+    "bench": "Measure asyncnic, and what a user would pick instead.",
     "check": "Say what is missing for `run`, and the fix.",
     "stats": "Show the counters of a running service.",
     "capture": "Write frames of a running service to a pcapng file.",

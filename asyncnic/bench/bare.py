@@ -15,10 +15,10 @@ from collections.abc import Callable
 import uvloop
 
 from asyncnic.bench import wires
+from asyncnic.bench.bystander import Bystander
 from asyncnic.bench.case import Case, Outcome
 from asyncnic.bench.load import HEADERS
 from asyncnic.bench.offer import Offer
-from asyncnic.bench.receiver import Receiver
 from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
 
 NAME = "bench0"
@@ -135,10 +135,12 @@ async def _drain_queue(case: Case) -> Outcome:
 
     worker = asyncio.create_task(work())
     asyncio.get_running_loop().add_reader(tap.fd, readable)
+    bystander = await Bystander.start() if case.bystander else None
     await trial.play(lambda: app.datagrams)
+    report = await bystander.stop() if bystander is not None else None
     asyncio.get_running_loop().remove_reader(tap.fd)
     worker.cancel()
     lost = {"kernel": await asyncio.to_thread(tap.dropped), "queue": dropped}
-    outcome = trial.outcome(app.datagrams, lost, app if isinstance(app, Receiver) else None)
+    outcome = trial.outcome(app.datagrams, lost, app, bystander=report)
     tap.close()
     return outcome

@@ -1,0 +1,192 @@
+"""`asyncnic bench`: the experiments. The commands parse, measure, print and write; the work is in `asyncnic.bench`."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_PATH = click.Path(dir_okay=False, path_type=Path)
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+@click.group()
+def command() -> None:
+    """Measure asyncnic, and what a user would pick instead, each system in a process and a network of its own."""
+
+
+def _outputs(function: Command) -> Command:
+    """--json and --plot."""
+    json_file = click.option("--json", "json_file", metavar="FILE", type=_PATH, help="write the result there")
+    plot = click.option("--plot", metavar="FILE.svg|.png", type=_PATH, help="draw the result there")
+    return json_file(plot(function))
+
+
+def _effort(seconds: float, runs: int) -> Callable[[Command], Command]:
+    """--seconds and --runs with these defaults."""
+
+    def add(function: Command) -> Command:
+        time = click.option("--seconds", type=_POSITIVE, default=seconds, show_default=True, help="length of a trial")
+        times = click.option(
+            "--runs", type=click.IntRange(min=1), default=runs, show_default=True, help="interleaved runs"
+        )
+        return time(times(function))
+
+    return add
+
+
+def _split(context: click.Context, parameter: click.Parameter, text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else []
+
+
+_systems = click.option("--systems", metavar="NAME,...", callback=_split, help="measure these systems rather than all")
+_where = click.option(
+    "--system", "where", type=click.Choice(["tap", "guest"]), help="on a TAP here, or in a guest of QEMU with its PCnet"
+)
+
+
+def _finish(
+    result: dict[str, Any], show: Callable[[dict[str, Any]], None], json_file: Path | None, plot: Path | None
+) -> int:
+    from asyncnic.bench.report import write_json
+
+    show(result)
+    if json_file is not None:
+        write_json(json_file, result)
+    if plot is not None:
+        from asyncnic.bench.plots import save
+
+        save(result, plot)
+    return 0
+
+
+def _check_outputs(json_file: Path | None, plot: Path | None) -> None:
+    from asyncnic.bench.plots import check_plot
+    from asyncnic.bench.report import must_be_writable
+
+    check_plot(plot)
+    must_be_writable("--json", json_file)
+    must_be_writable("--plot", plot)
+
+
+@command.command()
+@_where
+@_systems
+@click.option("--packets", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="packets to send")
+@_effort(30.0, 1)
+@_outputs
+def udp(
+    where: str | None,
+    systems: list[str],
+    packets: int,
+    seconds: float,
+    runs: int,
+    json_file: Path | None,
+    plot: Path | None,
+) -> int:
+    """Experiment 2 of the report: 1,000,000 UDP packets of 60 bytes in 30 s, and ten times as fast."""
+    if where == "guest":
+        return int(_guest().run_udp(packets, seconds, runs, json_file))
+    from asyncnic.bench import udp as experiment
+    from asyncnic.bench.experiment import choose_systems
+
+    _check_outputs(json_file, plot)
+    chosen = choose_systems(systems, experiment.DEFAULT)
+    return _finish(experiment.measure(chosen, packets, seconds, runs), experiment.show_udp, json_file, plot)
+
+
+@command.command()
+@_systems
+@click.option(
+    "--work", "work", metavar="US,...", callback=_split, help="microseconds of work a frame  [default: 0,10,100]"
+)
+@_effort(2.0, 1)
+@_outputs
+def livelock(
+    systems: list[str], work: list[str], seconds: float, runs: int, json_file: Path | None, plot: Path | None
+) -> int:
+    """Delivered against offered load, up to twenty times of what can be borne."""
+    from asyncnic.bench import livelock as experiment
+    from asyncnic.bench.experiment import choose_systems
+
+    _check_outputs(json_file, plot)
+    chosen = choose_systems(systems, experiment.DEFAULT)
+    result = experiment.measure(chosen, _microseconds(work) or experiment.WORK, experiment.FACTORS, seconds, runs)
+    return _finish(result, experiment.show_livelock, json_file, plot)
+
+
+def _microseconds(texts: list[str]) -> list[float]:
+    try:
+        found = [float(text) / 1e6 for text in texts]
+    except ValueError:
+        raise click.BadParameter("must be numbers", param_hint="--work") from None
+    if any(not 0 <= work <= 0.1 for work in found):
+        raise click.BadParameter("must be 0 to 100000 microseconds", param_hint="--work")
+    return found
+
+
+@command.command()
+@_systems
+@click.option("--rate", type=_POSITIVE, help="no-drop rate in frames/s, if it is known; without it, it is searched")
+@_effort(5.0, 3)
+@_outputs
+def latency(
+    systems: list[str], rate: float | None, seconds: float, runs: int, json_file: Path | None, plot: Path | None
+) -> int:
+    """Age of a frame at the application at 10, 50 and 90 % of the no-drop rate."""
+    from asyncnic.bench import latency as experiment
+    from asyncnic.bench.experiment import choose_systems
+
+    _check_outputs(json_file, plot)
+    chosen = choose_systems(systems, experiment.DEFAULT)
+    return _finish(experiment.measure(chosen, rate, seconds, runs), experiment.show_latency, json_file, plot)
+
+
+@command.command()
+@_systems
+@click.option(
+    "--frame", metavar="SIZE,...", callback=_split, help="sizes with FCS: 64, 512, 1518, imix  [default: all]"
+)
+@click.option("--rx-ring", type=click.IntRange(1, 512), default=512, show_default=True, help="receive descriptors")
+@click.option("--seconds", type=_POSITIVE, default=2.0, show_default=True, help="length of a trial")
+@_outputs
+def throughput(
+    systems: list[str], frame: list[str], rx_ring: int, seconds: float, json_file: Path | None, plot: Path | None
+) -> int:
+    """Highest rates without loss (NDR) and with at most 0.5 % of it (PDR), by frame size."""
+    from asyncnic.bench import throughput as experiment
+    from asyncnic.bench.experiment import choose_systems
+
+    for size in frame:
+        if size not in experiment.FRAMES:
+            raise click.BadParameter(f"{size}: must be of {', '.join(experiment.FRAMES)}", param_hint="--frame")
+    _check_outputs(json_file, plot)
+    chosen = choose_systems(systems, experiment.DEFAULT)
+    result = experiment.measure(chosen, frame or list(experiment.FRAMES), rx_ring, seconds)
+    return _finish(result, experiment.show_throughput, json_file, plot)
+
+
+@command.command()
+@_effort(2.0, 3)
+@_outputs
+def speed(seconds: float, runs: int, json_file: Path | None, plot: Path | None) -> int:
+    """Frames per CPU-second, beside bare read loops and uvloop's UDP endpoint."""
+    from asyncnic.bench import speed as experiment
+
+    _check_outputs(json_file, plot)
+    return _finish(experiment.measure(seconds, runs), experiment.show_speed, json_file, plot)
+
+
+@command.command()
+@click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="runs of each driver")
+@click.option("--json", "json_file", metavar="FILE", type=_PATH, help="write the result there")
+def tcp(runs: int, json_file: Path | None) -> int:
+    """Experiment 1 of the report: 100 MB over TCP into the guest, by the kernel's pcnet32 and by asyncnic."""
+    return int(_guest().run_tcp(runs, json_file))
+
+
+def _guest() -> Any:
+    return importlib.import_module("asyncnic.bench.guest_experiments")
