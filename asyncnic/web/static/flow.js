@@ -14,22 +14,23 @@ function make(parent, name, attributes = {}, text = "") {
 export function short(value) {
   if (value >= 1e9) return (value / 1e9).toFixed(2) + " G";
   if (value >= 1e6) return (value / 1e6).toFixed(2) + " M";
+  if (value >= 1e5) return (value / 1e3).toFixed(0) + " k";
   if (value >= 1e4) return (value / 1e3).toFixed(1) + " k";
   if (value >= 100 || Number.isInteger(value)) return Math.round(value).toString();
   return value.toFixed(1);
 }
 
-// An arrow with its rate. `path` is SVG path data, `head` where it points: [x, y, direction].
+// An arrow with its rate. `path` is SVG path data, `head` where it points: [x, y, direction]; `label` is [x, y, class] of the
+// rate, and where `noted`, a note stands below it.
 class Arrow {
-  constructor(svg, color, path, head, label, words) {
-    this.words = words;
+  constructor(svg, color, path, head, label, noted = false) {
     this.group = make(svg, "g", { class: `c-${color} still` });
     this.line = make(this.group, "path", { d: path, class: "still" });
     const [x, y, way] = head;
     const turn = { right: 0, down: 90, left: 180, up: 270 }[way];
     make(this.group, "path", { class: "head", d: "M0 0L-11 -6L-11 6Z", transform: `translate(${x} ${y}) rotate(${turn})` });
     this.rate = make(svg, "text", { x: label[0], y: label[1], class: label[2] ?? "" });
-    this.note = words ? make(svg, "text", { x: label[0], y: label[1] + 18, class: `note ${label[2] ?? ""}` }, words) : null;
+    this.note = noted ? make(svg, "text", { x: label[0], y: label[1] + 18, class: `note ${label[2] ?? ""}` }) : null;
   }
 
   update(rate, note) {
@@ -39,8 +40,8 @@ class Arrow {
     this.line.setAttribute("stroke-width", moving ? (2 + Math.min(6, Math.log10(1 + rate))).toFixed(1) : "2");
     // A step of the dashes a frame would be a blur: the speed follows the order of magnitude.
     this.line.style.animationDuration = `${(1.6 / (1 + Math.log10(1 + rate))).toFixed(2)}s`;
-    this.rate.textContent = `${short(rate)}/s`;
-    if (this.note && note !== undefined) this.note.textContent = note;
+    this.rate.textContent = `${short(rate)}/s${this.note || !note ? "" : ` ${note}`}`;
+    if (this.note) this.note.textContent = note;
   }
 }
 
@@ -87,14 +88,14 @@ export class Flow {
     stages.slice(1).forEach((stage, index) => {
       const [from, to, y] = [left(index) + box + 6, left(index + 1) - 8, top + 41];
       this.arrows[`to ${stage}`] = new Arrow(
-        this.svg, "delivered", `M${from} ${y}H${to - 10}`, [to, y, "right"], [(from + to) / 2, y - 14], "");
+        this.svg, "delivered", `M${from} ${y}H${to - 10}`, [to, y, "right"], [(from + to) / 2, y - 14]);
     });
     const end = left(stages.length - 1) + box / 2;
     this.arrows.transmitted = new Arrow(this.svg, "transmitted", `M${end} ${top - 6}V30H${left(0) + box / 2}V${top - 16}`,
-      [left(0) + box / 2, top - 6, "down"], [(end + left(0) + box / 2) / 2, 20], "");
+      [left(0) + box / 2, top - 6, "down"], [(end + left(0) + box / 2) / 2, 20]);
     const drop = (name, x) => {
       this.arrows[`drop ${name}`] = new Arrow(
-        this.svg, name, `M${x} ${top + 88}V${top + 128}`, [x, top + 138, "down"], [x, top + 156], name);
+        this.svg, name, `M${x} ${top + 88}V${top + 128}`, [x, top + 138, "down"], [x, top + 156], true);
     };
     drop("kernel", left(0) + box / 2);
     drop("card", left(1) + box * 0.16);
@@ -106,20 +107,20 @@ export class Flow {
   #tall(stages) {
     const [box, tall, gap, x] = [150, 82, 52, 40];
     const above = (index) => 6 + index * (tall + gap);
-    this.svg.setAttribute("viewBox", `0 0 360 ${above(stages.length - 1) + tall + 8}`);
+    this.svg.setAttribute("viewBox", `0 0 360 ${above(stages.length - 1) + tall + 28}`);
     stages.forEach((stage, index) => this.#box(stage, x, above(index), box, tall));
     stages.slice(1).forEach((stage, index) => {
       const [from, to] = [above(index) + tall + 5, above(index + 1) - 6];
       this.arrows[`to ${stage}`] = new Arrow(this.svg, "delivered", `M${x + box / 2} ${from}V${to - 10}`,
-        [x + box / 2, to, "down"], [x + box / 2 + 14, (from + to) / 2 + 5, "start"], "");
+        [x + box / 2, to, "down"], [x + box / 2 + 14, (from + to) / 2 + 5, "start"]);
     });
     const [first, last] = [above(0) + tall / 2, above(stages.length - 1) + tall / 2];
     this.arrows.transmitted = new Arrow(this.svg, "transmitted", `M${x - 6} ${last}H16V${first}H${x - 16}`,
-      [x - 6, first, "right"], [24, above(stages.length - 1) - 18, "start"], "");
+      [x - 6, first, "right"], [24, above(stages.length - 1) + tall + 20, "start"]);
     const drop = (name, index, share) => {
       const y = above(index) + tall * share;
       this.arrows[`drop ${name}`] = new Arrow(
-        this.svg, name, `M${x + box + 6} ${y}H${x + box + 40}`, [x + box + 50, y, "right"], [x + box + 58, y, "start"], name);
+        this.svg, name, `M${x + box + 6} ${y}H${x + box + 40}`, [x + box + 50, y, "right"], [x + box + 58, y, "start"], true);
     };
     drop("kernel", 0, 0.5);
     drop("card", 1, 0.15);

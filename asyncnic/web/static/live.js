@@ -140,6 +140,7 @@ function showFlow(stats) {
     driver: `${host} of ${card + host} filled`,
     queue: `${stats.queue.frames} of ${stats.queue.limit}`,
     stack: stats.settings.stack,
+    transmitted: "transmitted",
   };
   for (const name of [...STAGES, "filtered"]) {
     arrows[`drop ${name}`] = rates[name];

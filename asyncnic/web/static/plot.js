@@ -1,6 +1,6 @@
 // The last minutes on a canvas: stacked areas and lines over time. Keeps no data: it draws the rows it is given.
 
-const SPAN = 300;
+const SPANS = [60, 120, 300];
 
 function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -9,7 +9,7 @@ function color(name) {
 // A round number not below `value`, for the top of the axis.
 function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1e-9)));
-  return [1, 2, 5, 10].map((step) => step * power).find((top) => top >= value);
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((top) => top >= value);
 }
 
 export class Plot {
@@ -35,12 +35,13 @@ export class Plot {
     const pen = this.canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
-    const inner = { left: 46, right: width - 4, top: 8, bottom: height - 20 };
-    const seen = rows.filter((row) => row.at >= now - SPAN);
+    const inner = { left: 54, right: width - 4, top: 8, bottom: height - 20 };
+    const span = SPANS.find((seconds) => !rows.length || now - rows[0].at <= seconds) ?? SPANS.at(-1);
+    const seen = rows.filter((row) => row.at >= now - span);
     const top = ceiling(Math.max(...seen.map((row) => this.#highest(row)), 0) || 1);
-    const x = (at) => inner.right - ((now - at) / SPAN) * (inner.right - inner.left);
+    const x = (at) => inner.right - ((now - at) / span) * (inner.right - inner.left);
     const y = (value) => inner.bottom - (value / top) * (inner.bottom - inner.top);
-    this.#grid(pen, inner, top, y);
+    this.#grid(pen, inner, top, span, y);
     const base = seen.map(() => 0);
     for (const one of this.series) {
       if (one.stacked) this.#area(pen, one, seen, base, x, y);
@@ -59,7 +60,7 @@ export class Plot {
     return Math.max(sum, most);
   }
 
-  #grid(pen, inner, top, y) {
+  #grid(pen, inner, top, span, y) {
     pen.strokeStyle = color("edge");
     pen.fillStyle = color("soft");
     pen.lineWidth = 1;
@@ -72,10 +73,10 @@ export class Plot {
       pen.stroke();
       pen.fillText(this.format(top * share), inner.left - 6, y(top * share) + 4);
     }
-    for (const minutes of [4, 3, 2, 1]) {
-      const at = inner.right - ((minutes * 60) / SPAN) * (inner.right - inner.left);
-      pen.textAlign = "center";
-      pen.fillText(`-${minutes} min`, at, inner.bottom + 15);
+    pen.textAlign = "center";
+    for (const share of [0.25, 0.5, 0.75]) {
+      const at = inner.right - share * (inner.right - inner.left);
+      pen.fillText(`-${Math.round(share * span)} s`, at, inner.bottom + 15);
     }
   }
 
