@@ -202,7 +202,8 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"--config {shown(path)}: not TOML: {shown(error)}") from None
     for key in table:
         if key not in Settings.model_fields:
-            hint = _did_you_mean(key, Settings.model_fields)
+            near = _nearest(key, Settings.model_fields)
+            hint = f"; did you mean {near}?" if near else ""
             raise SettingsError(f"{shown(key)} in {shown(path)}: no such setting{hint}")
     return table
 
@@ -214,14 +215,16 @@ def _read_variables(environ: Mapping[str, str]) -> dict[str, str]:
         if not key.startswith(PREFIX) or key in CLIENT_VARIABLES or _INJECTED.fullmatch(key):
             continue
         if key not in known:
-            raise SettingsError(f"{shown(key)}: no such setting{_did_you_mean(key, known)}")
+            # Compared without the prefix, which would make everything look alike.
+            near = _nearest(key.removeprefix(PREFIX), (name.upper() for name in Settings.model_fields))
+            raise SettingsError(f"{shown(key)}: no such setting" + (f"; did you mean {PREFIX}{near}?" if near else ""))
         found[known[key]] = text
     return found
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like `word`; empty when none is."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
 
 
 def _as_list(value: object) -> object:

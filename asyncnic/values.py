@@ -128,7 +128,7 @@ def interface(value: object) -> Interface:
     if "/" not in text:
         raise ValueError(f"must have a prefix length, like {text}/{24 if found.version == 4 else 64}")
     network = found.network
-    if found.is_multicast or found.is_unspecified or found.is_loopback:
+    if found.ip.is_multicast or found.ip.is_unspecified or found.ip.is_loopback:
         raise ValueError("must be the address of a host: not multicast, loopback or unspecified")
     if found.version == 4 and network.prefixlen < 31 and found.ip in (network[0], network[-1]):
         raise ValueError(f"must be the address of a host: it is the network's or the broadcast's of {network}")
