@@ -37,6 +37,8 @@ def choose(settings: Settings) -> StackFactory:
     Raises:
         SettingsError: there is no such stack, or one of its services does not exist.
     """
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the user's own modules are found from the current directory on
     if settings.stack == "inet":
         return _inet(settings)
     if settings.stack == "sink":
@@ -65,11 +67,9 @@ def _inet(settings: Settings) -> StackFactory:
 
 
 def _coroutine(settings: Settings) -> StackFactory:
-    """The user's own coroutine function, found as "package.module:name" from the current directory on."""
+    """The user's own coroutine function, found as "package.module:name"."""
     module_name, _, path = settings.stack.partition(":")
     origin = settings.origin("stack")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
     try:
         found: object = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
