@@ -1,8 +1,8 @@
 """Memory that the driver and the chip both see.
 
-The chip addresses it by 32-bit bus addresses, the driver by offsets; `bus` is the bus address of offset 0. This is not an
-allocator: the driver lays out init block, rings and buffers itself (driver.py). Who owns the pages (an anonymous
-map, huge pages, a guest's RAM) is the device's business.
+The chip addresses it by 32-bit bus addresses, the driver by offsets; `bus` is the bus address of offset 0. This is
+not an allocator: the driver lays out init block, rings and buffers itself (driver.py). Who owns the pages (an
+anonymous map, huge pages, a guest's RAM) is the device's business.
 """
 
 import mmap
@@ -17,8 +17,8 @@ class DmaMemory:
         bus: bus address of its first octet; the whole must lie below 4 GiB (pcnet32.md section 5).
         release: gives the pages back; called once by `close`.
 
-    `words` is the same memory as native 32-bit words and `quads` as 64-bit words: one index operation a ring word, where
-    `struct` costs twice as much. Descriptors are little-endian, and so must the host be.
+    `words` is the same memory as native 32-bit words and `quads` as 64-bit words: one index operation a ring word,
+    where `struct` costs twice as much. Descriptors are little-endian, and so must the host be.
 
     Raises:
         ValueError: the memory does not lie wholly below 4 GiB.

@@ -8,26 +8,23 @@ answers register accesses or transmits.
 """
 
 from array import array
-from collections.abc import Callable
 from zlib import crc32
 
+from asyncnic import hot
 from asyncnic.pcnet32 import descriptors as desc
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.address_filter import REJECTED, AddressFilter
+from asyncnic.pcnet32.direct_reader import MIN_FRAME, DirectReader, Read
 from asyncnic.pcnet32.model_core import BusFault, Core
 from asyncnic.pcnet32.quirks import SILICON
 
-Read = Callable[[memoryview], int | None]
-
-MIN_FRAME = 60  # octets without FCS; shorter ones are padded, since a TAP has no minimum (section 14 item 3)
 MAX_FRAME = 65535  # what a TAP can give
 EMULATOR_MAX_FRAME = 4092
 FAST_BUFFER = 1522  # a descriptor's buffer must hold any tagged Ethernet frame and its FCS to be read into directly
-_MAX_COUNT = desc.MCNT_MASK
 _MATCH = desc.PAM | desc.LAFM | desc.BAM
 _COMPLETE = desc.STP | desc.ENP
 _NO_FCS = bytes(desc.FCS_SIZE)
-_ZEROS = memoryview(bytes(MIN_FRAME))
+_DirectReader = hot.choose(DirectReader)
 
 
 class Receiver:
@@ -40,16 +37,13 @@ class Receiver:
         "_armed",
         "_armed_quads",
         "_core",
-        "_counts",
+        "_direct",
         "_filter",
         "_finished",
-        "_heads",
         "_ring",
         "_ring_quads",
-        "_room",
         "_scratch",
-        "_status_at",
-        "_views",
+        "_slots",
         "silent",
     )
 
@@ -78,10 +72,8 @@ class Receiver:
         self._armed = memoryview(array("I", bytes(4 * words)))
         self._armed_quads = self._armed.cast("B").cast("Q") if words else self._armed
         self._finished = memoryview(array("I", bytes(words)))
-        self._counts = memoryview(array("I", bytes(words)))
-        self._views: list[memoryview] = [self._scratch] * (words // 4)
-        self._heads = [0] * (words // 4)
-        self._room = _MAX_COUNT
+        self._slots = words // 4
+        self._direct = _DirectReader(core.memory, self._slots, self._filter)
 
     # Many frames.
 
@@ -90,7 +82,7 @@ class Receiver:
         core = self._core
         taken = 0
         self.silent = False
-        direct = bool(self._views) and core.bus_master and not core.csr[reg.FEATURES] & reg.CSR4_ASTRP_RCV
+        direct = bool(self._slots) and core.bus_master and not core.csr[reg.FEATURES] & reg.CSR4_ASTRP_RCV
         while taken < limit and not self.silent and self._accepting():
             slot = core.rx_length - core.rx_count
             end = self._armed_run(slot, min(slot + limit - taken, core.rx_length)) if direct else slot
@@ -133,49 +125,25 @@ class Receiver:
         if size < FAST_BUFFER or start < 0 or start % 8:
             return False
         self._armed[word : word + 4] = words
-        self._views[slot] = core.memory.octets[start : start + size]
-        self._heads[slot] = start // 8
+        self._direct.learn(slot, start, size)
         self._finished[slot] = words[1] & ~(desc.OWN | _MATCH) | _COMPLETE | self._filter.own_flags
-        self._room = min(self._room, size - desc.FCS_SIZE)
         return True
 
     def _fill_run(self, read: Read, first: int, end: int, limit: int) -> int:
         """Read frames into the armed descriptors `first` to `end`. Returns how many were read."""
-        core = self._core
-        views, heads, counts, quads = self._views, self._heads, self._counts, core.memory.quads
-        own, mask, match, room = self._filter.own, self._filter.own_mask, self._filter.match, self._room
-        odd: list[tuple[int, int]] = []
-        slot, size, filtered = first, 0, 0
-        for _ in range(limit):
-            view = views[slot]
-            size = read(view) or 0
-            if size < MIN_FRAME:
-                if not size:
-                    self.silent = True
-                    break
-                view[size:MIN_FRAME] = _ZEROS[size:]
-                size = MIN_FRAME
-            elif size > room:
-                break
-            if quads[heads[slot]] & mask != own:
-                flags = match(view)
-                if flags == REJECTED:
-                    filtered += 1
-                    continue
-                odd.append((slot, flags))
-            counts[slot] = size + 4
-            slot += 1
-            if slot == end:
-                break
-        stored = slot - first
+        core, direct = self._core, self._direct
+        slot = direct.read(read, first, end, limit)
+        stored, filtered = slot - first, direct.filtered
+        self.silent = direct.silent
         if stored:
-            self._give_back(first, slot, odd)
+            self._give_back(first, slot, direct.odd)
         tally = core.counters
         tally.stored += stored
         tally.filtered += filtered
         tally.read += stored + filtered
-        if size > room:  # no room for the FCS, so that the chip would chain; or the wire cut the frame to the buffer
-            self.receive(bytes(views[slot][:size]), cut=size == len(views[slot]))
+        if direct.size:  # no room for the FCS, so that the chip would chain; or the wire cut the frame to the buffer
+            view = direct.view(slot)
+            self.receive(bytes(view[: direct.size]), cut=direct.size == len(view))
             return stored + filtered + 1
         return stored + filtered
 
@@ -188,7 +156,7 @@ class Receiver:
             for slot, flags in odd:
                 finished[slot - first] = finished[slot - first] & ~_MATCH | flags
         message = 0 if core.style == reg.STYLE_PCNET_PCI_2 else 2
-        self._ring[4 * first + message : 4 * end : 4] = self._counts[first:end]
+        self._ring[4 * first + message : 4 * end : 4] = self._direct.counts[first:end]
         self._ring[4 * first + 1 : 4 * end : 4] = finished
         core.rx_count = core.rx_length - end or core.rx_length
         core.csr[reg.CSR_STATUS] |= reg.CSR0_RINT

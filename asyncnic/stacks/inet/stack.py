@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TypeVar
 
+from asyncnic import hot
 from asyncnic.burst import Burst
+from asyncnic.stacks.inet import fast
 from asyncnic.stacks.inet.addresses import is_multicast
 from asyncnic.stacks.inet.endpoint import Endpoint, parse_address
 from asyncnic.stacks.inet.ethernet import ARP, IPV4, IPV6, Link, multicast_mac, parse
-from asyncnic.stacks.inet.fast import udp_burst
 from asyncnic.stacks.inet.host4 import Host4
 from asyncnic.stacks.inet.host6 import Host6
 from asyncnic.stacks.inet.outcomes import LABELS, Outcome, Totals
@@ -25,6 +26,7 @@ from asyncnic.stacks.inet.udp import WILDCARDS, Udp
 FLOW_LIFETIME = 30.0
 """Seconds after which every flow takes the slow way once, so that routers' MAC addresses stay true."""
 
+_udp_burst = hot.choose(fast.udp_burst)
 _P = TypeVar("_P", bound=asyncio.DatagramProtocol)
 
 
@@ -127,7 +129,7 @@ class Inet:
         while burst.taken < total:
             before = burst.taken
             try:
-                more = udp_burst(burst, mac, flows)
+                more = _udp_burst(burst, mac, flows)
             except BaseException as error:
                 counts[Outcome.UDP_DELIVERED] += burst.taken - before - 1
                 counts[Outcome.UDP_HANDLER_ERROR] += 1

@@ -1,0 +1,224 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The two loops that every frame passes, compiled: reading off the wire, and known UDP flows.
+
+Each is the twin of a plain Python one (pcnet32/direct_reader.py, stacks/inet/fast.py), which says what it does and why; the
+same tests hold both. Here is only what makes them fast: C integers, pointers into the DMA memory, read(2) without an object.
+`asyncnic.hot` chooses between the twins; nothing else imports this.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+from posix.unistd cimport read
+
+import io
+import os
+import time
+from array import array
+
+cdef extern from "<time.h>" nogil:
+    ctypedef long time_t
+    struct timespec:
+        time_t tv_sec
+        long tv_nsec
+    int CLOCK_MONOTONIC
+    int clock_gettime(int clock, timespec *moment)
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint16_t ntohs(uint16_t number)
+
+cdef enum:
+    MIN_FRAME = 60
+    FCS = 4
+    MAX_ROOM = 4092
+    HEADERS = 42
+    UDP = 17
+    REJECTED = -1
+
+
+cdef class DirectReader:
+    """See `asyncnic.pcnet32.direct_reader.DirectReader`."""
+
+    cdef object _accept, _memory
+    cdef uint32_t[::1] _starts, _sizes, _counts
+    cdef uint64_t _own, _mask
+    cdef bint _takes_own
+    cdef Py_ssize_t _room
+    cdef readonly object counts
+    cdef readonly Py_ssize_t filtered, size
+    cdef readonly bint silent
+    cdef readonly list odd
+
+    def __cinit__(self, memory, Py_ssize_t slots, accept):
+        self._memory = memory
+        self._accept = accept
+        self._takes_own = accept.own >= 0  # -1: a filter that refuses its own address
+        self._own = accept.own if self._takes_own else 0
+        self._mask = accept.own_mask
+        self._room = MAX_ROOM
+        self.counts = memoryview(array("I", bytes(4 * slots)))
+        if slots:
+            self._counts = self.counts
+            self._starts = array("I", bytes(4 * slots))
+            self._sizes = array("I", bytes(4 * slots))
+
+    def learn(self, Py_ssize_t slot, Py_ssize_t start, Py_ssize_t size):
+        """See the plain twin."""
+        self._starts[slot] = start
+        self._sizes[slot] = size
+        self._room = min(self._room, size - FCS)
+
+    def view(self, Py_ssize_t slot):
+        """See the plain twin."""
+        return self._memory.octets[self._starts[slot] : self._starts[slot] + self._sizes[slot]]
+
+    def read(self, take, Py_ssize_t first, Py_ssize_t end, Py_ssize_t limit):
+        """See the plain twin. Where `take` is a file's own `readinto`, it is read(2) on that file."""
+        cdef Py_ssize_t slot = first, size, filtered = 0
+        cdef uint8_t *frame
+        cdef uint64_t head
+        cdef int fd = -1, flags
+        cdef list odd = []
+        cdef Py_buffer memory
+        owner = getattr(take, "__self__", None)
+        if type(owner) is io.FileIO:
+            fd = owner.fileno()
+        self.silent = False
+        self.size = 0
+        PyObject_GetBuffer(self._memory.octets, &memory, PyBUF_WRITABLE)
+        try:
+            while limit > 0:
+                limit -= 1
+                frame = <uint8_t *>memory.buf + self._starts[slot]
+                if fd >= 0:
+                    size = read(fd, frame, self._sizes[slot])
+                    if size < 0:
+                        if errno == EINTR:
+                            limit += 1
+                            continue
+                        if errno != EAGAIN and slot == first and not filtered:
+                            raise OSError(errno, os.strerror(errno))
+                        size = 0
+                else:
+                    try:
+                        size = take(self.view(slot)) or 0
+                    except OSError:
+                        if slot == first and not filtered:
+                            raise
+                        size = 0
+                if size < MIN_FRAME:
+                    if not size:
+                        self.silent = True
+                        break
+                    memset(frame + size, 0, MIN_FRAME - size)
+                    size = MIN_FRAME
+                elif size > self._room:
+                    self.size = size
+                    break
+                memcpy(&head, frame, 8)
+                if head & self._mask != self._own or not self._takes_own:
+                    flags = self._accept.match(self.view(slot))
+                    if flags == REJECTED:
+                        filtered += 1
+                        continue
+                    odd.append((slot, flags))
+                self._counts[slot] = <uint32_t>(size + FCS)
+                slot += 1
+                if slot == end:
+                    break
+        finally:
+            PyBuffer_Release(&memory)
+        self.filtered = filtered
+        self.odd = odd
+        return slot
+
+
+cdef inline double _monotonic() noexcept nogil:
+    """The clock behind time.monotonic, in the same seconds."""
+    cdef timespec moment
+    clock_gettime(CLOCK_MONOTONIC, &moment)
+    return moment.tv_sec + moment.tv_nsec * 1e-9
+
+
+cdef inline uint16_t _half(const uint8_t *octets) noexcept nogil:
+    """Two octets as they lie in memory; sums in one's complement do not mind their order (RFC 1071 section 2 B)."""
+    cdef uint16_t value
+    memcpy(&value, octets, 2)
+    return value
+
+
+cdef inline uint32_t _sum(const uint8_t *octets, Py_ssize_t length) noexcept nogil:
+    """One's complement sum of `length` octets, folded to 16 bits; an odd last octet counts as if a zero followed."""
+    cdef uint64_t total = 0
+    cdef uint32_t word
+    cdef uint16_t half
+    while length >= 4:
+        memcpy(&word, octets, 4)
+        total += word
+        octets += 4
+        length -= 4
+    if length >= 2:
+        total += _half(octets)
+        octets += 2
+        length -= 2
+    if length:
+        half = 0
+        memcpy(&half, octets, 1)
+        total += half
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return <uint32_t>total
+
+
+def udp_burst(burst, bytes mac, dict flows):
+    """See `asyncnic.stacks.inet.fast.udp_burst`."""
+    cdef list offsets = burst.offsets
+    cdef list lengths = burst.lengths
+    cdef Py_ssize_t taken = burst.taken
+    cdef Py_ssize_t count = len(offsets)
+    cdef double deadline = burst.deadline
+    cdef object clock = burst.clock
+    cdef bint system_clock = clock is time.monotonic
+    cdef const uint8_t *station = mac
+    cdef const uint8_t *frame
+    cdef Py_ssize_t length, total, size
+    cdef uint32_t sum_
+    cdef tuple flow
+    cdef Py_buffer memory
+    PyObject_GetBuffer(burst.memory, &memory, PyBUF_SIMPLE)
+    try:
+        while taken < count:
+            frame = <const uint8_t *>memory.buf + <Py_ssize_t>offsets[taken]
+            length = lengths[taken]
+            if length < HEADERS or memcmp(frame, station, 6):
+                return True
+            # EtherType 0800, version 4 and 5 words of header, no fragment ("don't fragment" may be set), protocol 17.
+            if frame[12] != 8 or frame[13] or frame[14] != 0x45 or frame[20] & 0xBF or frame[21] or frame[23] != UDP:
+                return True
+            if _sum(frame + 14, 20) != 0xFFFF:
+                return True
+            total = ntohs(_half(frame + 16))
+            size = ntohs(_half(frame + 38))
+            if size != total - 20 or size < 8 or total + 14 > length:
+                return True
+            found = flows.get(PyBytes_FromStringAndSize(<const char *>frame + 26, 12))
+            if found is None:
+                return True
+            if _half(frame + 40):
+                # Addresses, UDP header and payload are contiguous; the rest of the pseudo header is protocol and size.
+                sum_ = _sum(frame + 26, size + 8) + ntohs(<uint16_t>UDP) + _half(frame + 38)
+                while sum_ >> 16:
+                    sum_ = (sum_ & 0xFFFF) + (sum_ >> 16)
+                if sum_ != 0xFFFF:
+                    return True
+            taken += 1
+            burst.taken = taken
+            flow = found
+            flow[0](PyBytes_FromStringAndSize(<const char *>frame + 42, size - 8), flow[1])
+            if (_monotonic() if system_clock else <double>clock()) >= deadline:
+                return False
+        return False
+    finally:
+        PyBuffer_Release(&memory)
