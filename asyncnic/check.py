@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from pyroute2 import IPRoute
+from pyroute2.netlink import nlmsg
+
 from asyncnic.devices.link import LinkState
 from asyncnic.devices.link import state as link_state
 from asyncnic.errors import SettingsError
@@ -22,7 +25,6 @@ from asyncnic.settings import Settings
 from asyncnic.values import split_listen
 
 TUN = Path("/dev/net/tun")
-INTERFACES = Path("/sys/class/net")
 PCI = Path("/sys/bus/pci/devices")
 
 IFF_TAP = 2
@@ -87,25 +89,33 @@ def _hot_path() -> Finding:
 
 def _tap(name: str, settings: Settings) -> list[Finding]:
     """The node, the interface, and whether this user may have it."""
-    findings = [_node()]
-    link = INTERFACES / name
+    node, link = _node(), _link(name)
     capable = has_capability(NET_ADMIN)
-    if not link.exists():
+    if link is None:
         fix = "" if capable else f"run as root, or make it beforehand: ip tuntap add {name} mode tap user {_user()}"
-        return [*findings, Finding(f"TAP {name}: may be made", capable, fix, PRIVILEGE)]
-    if not (link / "tun_flags").exists() or not int((link / "tun_flags").read_text(), 16) & IFF_TAP:
-        return [*findings, Finding(f"interface {name}: a TAP", False, "it is none: choose another --device", DEVICE)]
-    owner = int((link / "owner").read_text())
+        return [node, Finding(f"TAP {name}: may be made", capable, fix, PRIVILEGE)]
+    if link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_TUN_TYPE") != IFF_TAP:
+        return [node, Finding(f"interface {name}: a TAP", False, "it is none: choose another --device", DEVICE)]
+    owner = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_TUN_OWNER")
+    ours = owner in (None, os.geteuid()) or capable
     fix = f"it belongs to uid {owner}: ip tuntap del {name} mode tap; ip tuntap add {name} mode tap user {_user()}"
-    ours = owner in (-1, os.geteuid()) or capable
-    findings.append(Finding(f"TAP {name}: there, may be attached to", ours, "" if ours else fix, PRIVILEGE))
-    state = link_state(name)
-    in_use = state.up and (link / "carrier").read_text().strip() == "1"
-    fix = "another process is attached to it: stop that one, or choose another --device"
-    findings.append(Finding(f"TAP {name}: not in use", not in_use, fix if in_use else "", DEVICE))
-    commands = _commands(name, settings, state)
-    set_up = not commands or capable
-    return [*findings, Finding(f"TAP {name}: set up", set_up, "" if set_up else "; ".join(commands), PRIVILEGE)]
+    in_use = link.get_attr("IFLA_CARRIER") == 1
+    taken = "another process is attached to it: stop that one, or choose another --device"
+    commands = _commands(name, settings, link_state(name))
+    set_up = capable or not commands
+    return [
+        node,
+        Finding(f"TAP {name}: there, may be attached to", ours, "" if ours else fix, PRIVILEGE),
+        Finding(f"TAP {name}: not in use", not in_use, taken if in_use else "", DEVICE),
+        Finding(f"TAP {name}: set up", set_up, "" if set_up else "; ".join(commands), PRIVILEGE),
+    ]
+
+
+def _link(name: str) -> nlmsg | None:
+    """The interface as rtnetlink has it in this network namespace, which /sys may not show; None: there is none."""
+    with IPRoute() as route:
+        found = route.link_lookup(ifname=name)
+        return next(iter(route.get_links(*found)), None) if found else None
 
 
 def _commands(name: str, settings: Settings, state: LinkState) -> list[str]:

@@ -22,8 +22,9 @@ from asyncnic.knobs import Knobs
 from asyncnic.values import Interface
 
 PREFIX = "ASYNCNIC_"
-CLIENT_VARIABLES = frozenset({"ASYNCNIC_CONFIG", "ASYNCNIC_URL"})
-"""Variables that are not settings: the file itself, and where `stats` and its kin look for the service."""
+OTHER_VARIABLES = frozenset({"ASYNCNIC_CONFIG", "ASYNCNIC_URL", "ASYNCNIC_HOT_PATH"})
+"""Variables that are not settings: the file itself, where `stats` and its kin look for the service, and which build of
+the packet path runs (`asyncnic.hot`)."""
 _INJECTED = re.compile(r"ASYNCNIC_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP)\w*)?)")
 """What Kubernetes puts into every container for a Service that is called asyncnic."""
 
@@ -212,7 +213,7 @@ def _read_variables(environ: Mapping[str, str]) -> dict[str, str]:
     known = {variable(name): name for name in Settings.model_fields}
     found = {}
     for key, text in environ.items():
-        if not key.startswith(PREFIX) or key in CLIENT_VARIABLES or _INJECTED.fullmatch(key):
+        if not key.startswith(PREFIX) or key in OTHER_VARIABLES or _INJECTED.fullmatch(key):
             continue
         if key not in known:
             # Compared without the prefix, which would make everything look alike.

@@ -1,0 +1,118 @@
+"""The preflight in this network namespace: what it finds, what it says, which exit code it gives."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asyncnic.check import DEVICE, FAILED, PRIVILEGE, USAGE, Finding, as_text, check, exit_code
+from asyncnic.cli import main
+from asyncnic.settings import load
+from tests.process import service
+
+
+def missing(**flags: object) -> dict[str, str]:
+    """What is missing, with the fix."""
+    given = {"listen": "127.0.0.1:0", **flags}
+    return {finding.what: finding.fix for finding in check(load(given, {}, None)) if not finding.ok}
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
+
+
+def unprivileged(*flags: str) -> tuple[int, list[dict[str, object]]]:
+    """Exit code and findings of a check without any capability."""
+    command = [
+        "unshare",
+        "--user",
+        sys.executable,
+        "-m",
+        "asyncnic",
+        "check",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        *flags,
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ended.returncode, [found for found in json.loads(ended.stdout) if not found["ok"]]
+
+
+def test_nothing_is_missing_for_root(tap_name: str) -> None:
+    assert missing(device=f"tap:{tap_name}") == {}
+
+
+def test_the_command_prints_a_line_a_finding(tap_name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--device", f"tap:{tap_name}", "--listen", "127.0.0.1:0"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("ok  ") for line in lines)
+    assert any(f"TAP {tap_name}: may be made" in line for line in lines)
+
+
+def test_an_interface_that_is_no_tap() -> None:
+    assert missing(device="tap:lo") == {"interface lo: a TAP": "it is none: choose another --device"}
+
+
+def test_a_tap_in_use(tap_name: str) -> None:
+    with service("--device", f"tap:{tap_name}"):
+        found = missing(device=f"tap:{tap_name}")
+    assert list(found) == [f"TAP {tap_name}: not in use"]
+
+
+def test_a_tap_that_may_not_be_made(tap_name: str) -> None:
+    code, [found] = unprivileged("--device", f"tap:{tap_name}")
+    assert code == 3
+    assert str(found["fix"]).startswith(f"run as root, or make it beforehand: ip tuntap add {tap_name} mode tap user ")
+
+
+def test_a_tap_of_ones_own_that_is_set_up_is_enough(tap_name: str) -> None:
+    ip("tuntap", "add", tap_name, "mode", "tap", "user", str(os.getuid()))
+    code, [found] = unprivileged("--device", f"tap:{tap_name}", "--host-address", "192.0.2.1/24")
+    assert code == 3
+    assert found["fix"] == f"ip address add 192.0.2.1/24 dev {tap_name}; ip link set {tap_name} up"
+    ip("address", "add", "192.0.2.1/24", "dev", tap_name)
+    ip("link", "set", tap_name, "up")
+    assert unprivileged("--device", f"tap:{tap_name}", "--host-address", "192.0.2.1/24") == (0, [])
+
+
+def test_a_tap_of_somebody_else(tap_name: str) -> None:
+    ip("tuntap", "add", tap_name, "mode", "tap", "user", "4321")
+    ip("link", "set", tap_name, "up")
+    code, [found] = unprivileged("--device", f"tap:{tap_name}")
+    assert code == 3
+    assert found["what"] == f"TAP {tap_name}: there, may be attached to"
+
+
+def test_a_busy_port(tap_name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        listen = f"127.0.0.1:{busy.getsockname()[1]}"
+        found = missing(device=f"tap:{tap_name}", listen=listen)
+    assert found == {f"--listen {listen}: free": "Address already in use: choose another --listen"}
+
+
+def test_a_stack_and_a_web_config_that_are_not_there(tap_name: str, tmp_path: Path) -> None:
+    found = missing(device=f"tap:{tap_name}", stack="no.such:thing", web_config=str(tmp_path / "no.yml"))
+    assert found["--stack no.such:thing"].startswith("--stack no.such:thing: cannot import no.such")
+    assert found[f"--web-config {tmp_path}/no.yml"].endswith("No such file or directory")
+
+
+def test_a_pci_function_that_is_not_there() -> None:
+    assert list(missing(device="uio:ffff:00:1f.7")) == ["PCI function ffff:00:1f.7"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [((), 0), ((FAILED,), 1), ((FAILED, DEVICE), 4), ((DEVICE, PRIVILEGE), 3), ((PRIVILEGE, USAGE, DEVICE), 2)],
+)
+def test_the_exit_code_is_that_with_which_run_would_end_first(codes: tuple[int, ...], code: int) -> None:
+    assert exit_code([Finding("there", code=DEVICE), *(Finding("x", False, "y", each) for each in codes)]) == code
+
+
+def test_the_text_lines_up() -> None:
+    text = as_text([Finding("short"), Finding("longer thing", False, "do this", DEVICE)])
+    assert text == "ok       short\nmissing  longer thing  do this"
