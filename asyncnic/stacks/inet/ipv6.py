@@ -140,7 +140,7 @@ class Ipv6:
                 if size > len(data):
                     return Outcome.IPV6_BAD_EXTENSION
                 if kind == ROUTING and data[3]:
-                    self.problem(packet, BAD_FIELD, place + 3, now)
+                    self.problem(packet, BAD_FIELD, place + 2, now)  # the unknown routing type
                     return Outcome.IPV6_BAD_EXTENSION
                 if kind in (HOP_BY_HOP, DESTINATION) and not self._options(packet, data[:size], place, now):
                     return Outcome.IPV6_BAD_EXTENSION
