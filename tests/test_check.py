@@ -30,6 +30,7 @@ def unprivileged(*flags: str) -> tuple[int, list[dict[str, object]]]:
     command = [
         "unshare",
         "--user",
+        "--map-user=1000",
         sys.executable,
         "-m",
         "asyncnic",
