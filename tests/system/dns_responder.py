@@ -1,4 +1,4 @@
-"""A DNS responder as one writes it for asyncio's own loop: a plain `asyncio.DatagramProtocol`, with dnslib for the format.
+"""A DNS responder as one writes it for asyncio's own loop: a plain `asyncio.DatagramProtocol`, with dnslib for format.
 
 It knows one name. Run as a program, it serves on asyncnic through the Python API until its standard input ends, and
 then prints the ledger.
@@ -11,7 +11,7 @@ from ipaddress import ip_interface
 from typing import Any
 
 import uvloop
-from dnslib import AAAA, QTYPE, RCODE, RR, TXT, A, DNSError, DNSRecord
+from dnslib import AAAA, QTYPE, RCODE, RR, TXT, A, DNSError, DNSRecord  # type: ignore[import-untyped]
 
 from asyncnic.nic import open_nic
 from asyncnic.stacks.inet.skin import InetStack

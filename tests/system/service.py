@@ -39,7 +39,7 @@ def program(*command: str, input: str | None = None, codes: Sequence[int] = (0,)
     return result.stdout
 
 
-def wait_until(look: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
+def wait_until(look: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:
     """Call `look` until it returns something true, which is returned.
 
     Raises:
@@ -152,14 +152,15 @@ class Service:
         Raises:
             AssertionError: frames are unaccounted for, or were not offered by the TAP, or nothing settles.
         """
-        stats, offered = wait_until(self._look, "quiet")
+        stats, offered = wait_until(self._still, "nothing moves")
         assert imbalance(stats) == 0, ledger_of(stats)
         assert stats["offered"] == offered, ledger_of(stats)
         if stats["settings"]["stack"] == "inet":
             assert sum(sum(outcomes.values()) for outcomes in stats["stack"].values()) == stats["delivered"]
         return stats
 
-    def _look(self) -> tuple[dict[str, Any], int] | None:
+    def _still(self) -> tuple[dict[str, Any], int] | None:
+        """The statistics, and what the TAP offered, if both are of one moment and nothing is under way."""
         before = self.stats()
         offered = sum(wire_counters(self.tap)) - self._zero + self.earlier
         after = self.stats()
