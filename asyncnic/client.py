@@ -31,8 +31,8 @@ class Endpoint:
     @property
     def shown(self) -> str:
         """The URL as an error may show it: without the password."""
-        parts = urllib.parse.urlsplit(self.url)
-        return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        scheme, slashes, rest = self.url.rpartition("//")
+        return scheme + slashes + rest.rpartition("@")[2]
 
     def get_json(self, path: str) -> Any:
         """The JSON at `path`.
@@ -57,16 +57,21 @@ class Endpoint:
                 while piece := response.read1(65536):
                     yield piece
         except urllib.error.HTTPError as error:
-            raise Failed(f"--url {self.shown}: {self._refusal(error)}") from None
+            with error:
+                raise Failed(f"--url {self.shown}: {self._refusal(error)}") from None
         except urllib.error.URLError as error:
             raise Failed(f"--url {self.shown}: {self._unreachable(error.reason)}") from None
         except (OSError, http.client.HTTPException) as error:
             raise Failed(f"--url {self.shown}: the connection broke: {error or type(error).__name__}") from None
 
     def _open(self, path: str, timeout: float | None) -> http.client.HTTPResponse:
-        parts = urllib.parse.urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Failed(f"--url {self.shown}: must start with http:// or https:// and name a host")
+        try:
+            parts = urllib.parse.urlsplit(self.url)
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise Failed(f"--url {self.shown}: must be http:// or https:// with a host, and a port if need be")
         request = urllib.request.Request(self.shown.rstrip("/") + path)
         if parts.username is not None:
             pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"

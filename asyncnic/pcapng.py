@@ -9,6 +9,8 @@ import struct
 SECTION_HEADER, INTERFACE, PACKET, STATISTICS = 0x0A0D0D0A, 1, 6, 5
 LINKTYPE_ETHERNET = 1
 NANOSECONDS = b"\x09"
+LARGEST_BLOCK = 1 << 20
+"""Octets that a block may have to be waited for."""
 
 _OPT_END = b"\0\0\0\0"
 _SHB_USERAPPL, _IF_NAME, _IF_TSRESOL, _EPB_DROPCOUNT, _ISB_IFRECV, _ISB_IFDROP = 4, 2, 9, 4, 4, 5
@@ -46,6 +48,7 @@ class BlockSplitter:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._begun = False
         self.packets = 0
         """Packets among the blocks so far."""
 
@@ -59,10 +62,11 @@ class BlockSplitter:
         end = 0
         while len(self._rest) - end >= 12:
             kind, length = struct.unpack_from("<II", self._rest, end)
-            if length < 12 or length % 4:
+            if not 12 <= length <= LARGEST_BLOCK or length % 4 or not (self._begun or kind == SECTION_HEADER):
                 raise ValueError("not pcapng")
             if len(self._rest) - end < length:
                 break
+            self._begun = True
             self.packets += kind == PACKET
             end += length
         whole, self._rest = self._rest[:end], self._rest[end:]
