@@ -2,25 +2,15 @@
 
 import asyncio
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
 from asyncnic.burst import Burst
 from asyncnic.knobs import Knobs
 from asyncnic.nic import Nic, open_nic
-from tests.wire import Wire, frame, make_tap, number_of
+from tests.wire import MAC, Wire, assert_law, frame, make_tap, number_of
 
-MAC = bytes.fromhex("020000000002")
 GROUP = bytes.fromhex("01005e000001")
-
-
-@pytest.fixture
-def wire(tap_name: str) -> Iterator[Wire]:
-    make_tap(tap_name)
-    wire = Wire(tap_name)
-    yield wire
-    wire.close()
 
 
 async def take(nic: Nic, count: int) -> list[int]:
@@ -31,12 +21,6 @@ async def take(nic: Nic, count: int) -> list[int]:
         if len(numbers) >= count:
             return numbers
     return numbers
-
-
-def assert_law(nic: Nic, *, offered: int) -> None:
-    ledger = nic.ledger()
-    assert ledger.imbalance == 0, ledger
-    assert ledger.offered == offered
 
 
 async def test_frames_are_delivered_in_order_and_the_law_holds(tap_name: str, wire: Wire) -> None:
@@ -285,65 +269,6 @@ async def test_a_chip_that_was_stopped_behind_our_back_is_brought_up_again(tap_n
             sent += 1
             await asyncio.sleep(0.01)
         assert nic.counters.resets == 1
-
-
-async def slow_worker(nic: Nic, gate: asyncio.Event, numbers: list[int]) -> None:
-    async for burst in nic:
-        await gate.wait()
-        numbers.extend(number_of(octets) for octets in burst)
-
-
-@pytest.mark.parametrize(
-    ("policy", "kept", "dropped"),
-    [
-        ("drop-newest", list(range(28)), {"newest": 72, "oldest": 0}),
-        ("drop-oldest", [*range(4), *range(76, 100)], {"newest": 0, "oldest": 72}),
-        ("pause", list(range(100)), {"newest": 0, "oldest": 0}),
-    ],
-)
-async def test_queue_delivery_drops_by_its_policy(
-    tap_name: str, wire: Wire, policy: str, kept: list[int], dropped: dict[str, int]
-) -> None:
-    knobs = Knobs(rx_budget=4, queue_limit=28, queue_policy=policy)
-    async with asyncio.timeout(10), open_nic(f"tap:{tap_name}", mac=MAC, delivery="queue", knobs=knobs) as nic:
-        gate = asyncio.Event()
-        numbers: list[int] = []
-        worker = asyncio.create_task(slow_worker(nic, gate, numbers))
-        wire.send(*(frame(MAC, i) for i in range(4)))
-        while nic.ledger().in_flight != 4:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.01)
-        wire.send(*(frame(MAC, i) for i in range(4, 100)))
-        await asyncio.sleep(0.05)
-        assert nic.ledger().dropped["queue"] == dropped
-        assert nic.ledger().imbalance == 0
-        gate.set()
-        while len(numbers) < len(kept):
-            await asyncio.sleep(0.001)
-        assert numbers == kept
-        assert_law(nic, offered=100)
-        nic.stop()
-        await worker
-        assert nic.ledger().in_flight == 0
-
-
-async def test_queue_delivery_puts_back_what_a_time_budget_cut_off(tap_name: str, wire: Wire) -> None:
-    now = 0.0
-    knobs = Knobs(rx_time_budget=0.010)
-    async with (
-        asyncio.timeout(10),
-        open_nic(f"tap:{tap_name}", mac=MAC, delivery="queue", knobs=knobs, clock=lambda: now) as nic,
-    ):
-        wire.send(*(frame(MAC, i) for i in range(10)))
-        numbers: list[int] = []
-        async for burst in nic:
-            for octets in burst:
-                numbers.append(number_of(octets))
-                now += 0.004
-            if len(numbers) == 10:
-                break
-        assert numbers == list(range(10))
-        assert_law(nic, offered=10)
 
 
 async def test_a_watcher_sees_every_burst_and_takes_nothing(tap_name: str, wire: Wire) -> None:

@@ -3,7 +3,11 @@
 import socket
 import subprocess
 
+from asyncnic.nic import Nic
+
 ETH_P_ALL = 3
+MAC = bytes.fromhex("020000000002")
+"""The station address of the nics under test."""
 HOST = bytes.fromhex("02000000aaaa")
 
 
@@ -55,3 +59,10 @@ def make_tap(name: str, *, user: str = "root") -> None:
     subprocess.run(["ip", "tuntap", "add", name, "mode", "tap", "user", user], check=True)
     keep_quiet(name)
     subprocess.run(["ip", "link", "set", name, "up"], check=True)
+
+
+def assert_law(nic: Nic, *, offered: int) -> None:
+    """The conservation law holds, and the wire was offered exactly so many frames."""
+    ledger = nic.ledger()
+    assert ledger.imbalance == 0, ledger
+    assert ledger.offered == offered
