@@ -15,9 +15,8 @@ class UdpEcho(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.datagrams = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.sendto = transport.sendto
+    def connection_made(self, transport: Any) -> None:
+        self.sendto: Callable[[bytes, Any], None] = transport.sendto
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self.datagrams += 1
@@ -61,11 +60,13 @@ def parse_service(text: str) -> Service:
             )
         return Service(_KNOWN[name], int(number))
     try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise ValueError(f"service {text!r}: module {module_name!r} cannot be imported: {error}") from error
-    except (AttributeError, ValueError):
-        raise ValueError(f"service {text!r}: no {attribute!r} in module {module_name!r}") from None
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a module may raise anything while it is imported
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ValueError(f"service {text!r}: cannot import {module_name!r}: {reason}") from None
+    factory = getattr(module, attribute, None)
+    if factory is None:
+        raise ValueError(f"service {text!r}: no {attribute!r} in module {module_name!r}")
     if not callable(factory):
         raise ValueError(f"service {text!r}: {attribute!r} in module {module_name!r} cannot be called")
     return Service(factory, int(number))

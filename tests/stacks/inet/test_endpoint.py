@@ -5,6 +5,7 @@ import errno
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ipaddress import ip_interface
 from typing import Any, Protocol
 
 import pytest
@@ -21,6 +22,7 @@ from tests.stacks.inet.wire import (
     PEER6,
     PEER_MAC,
     Bench,
+    burst_of,
     icmp6,
     ipv4,
     ipv6,
@@ -86,8 +88,6 @@ class Stack:
     """Two stacks on one wire: each one's frames are the other's."""
 
     def __init__(self, *hosts: str) -> None:
-        from ipaddress import ip_interface
-
         self.hosts = hosts[0], hosts[1]
         prefix = "/64" if ":" in hosts[0] else "/24"
         self.first, self.second = (
@@ -112,10 +112,7 @@ class Stack:
         return send
 
     def carry(self, number: int, frame: bytes) -> None:
-        burst = Bench.burst(self, frame)  # type: ignore[arg-type]
-        (self.first, self.second)[number].input(burst)
-
-    now = 0.0
+        (self.first, self.second)[number].input(burst_of([frame], 1.0, lambda: 0.0))
 
     async def endpoint(self, **arguments: Any) -> tuple[Any, Journal]:
         local = arguments.get("local_addr") or (self.hosts[0], 0)

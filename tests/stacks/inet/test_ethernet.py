@@ -6,11 +6,11 @@ HEADER = MAC + PEER_MAC
 
 
 def test_a_header_is_split() -> None:
-    assert parse(memoryview(HEADER + b"\x08\x00rest")) == (MAC, PEER_MAC, 0x0800, b"rest")
+    assert parse(memoryview(HEADER + b"\x08\x00rest")) == (MAC, PEER_MAC, 0x0800, memoryview(b"rest"))
 
 
 def test_one_tag_is_skipped() -> None:
-    assert parse(memoryview(HEADER + b"\x81\x00\x20\x05\x08\x06rest")) == (MAC, PEER_MAC, 0x0806, b"rest")
+    assert parse(memoryview(HEADER + b"\x81\x00\x20\x05\x08\x06rest")) == (MAC, PEER_MAC, 0x0806, memoryview(b"rest"))
 
 
 def test_a_header_or_tag_that_ends_early_is_none() -> None:
@@ -25,7 +25,9 @@ def test_group_addresses() -> None:
 
 
 def test_packets_that_belong_together_are_taken_whole_or_not_at_all() -> None:
-    room, sent, told = 2, [], []
+    room = 2
+    sent: list[bytes] = []
+    told: list[int] = []
 
     def send(frame: bytes) -> bool:
         if len(sent) >= room:

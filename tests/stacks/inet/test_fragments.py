@@ -13,7 +13,9 @@ class Table:
         self.totals = Totals()
         self.table = Reassembly(self.totals, limit)
 
-    def add(self, start: int, end: int, *, more: bool = True, data: bytes = DATA, key: bytes = b"k", now: float = 0):
+    def add(
+        self, start: int, end: int, *, more: bool = True, data: bytes = DATA, key: bytes = b"k", now: float = 0
+    ) -> Whole | Verdict:
         return self.table.add(key, start, more, memoryview(data)[start:end], b"head", now)
 
 

@@ -1,6 +1,7 @@
-"""Frames built by hand, and a host without a wire to feed them to. Shares no code with the stack: it would share its bugs."""
+"""Frames built by hand, and a host without a wire to feed them to. No code of the stack: it would share its bugs."""
 
 import struct
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
 from asyncnic.burst import Burst
@@ -125,6 +126,16 @@ def advertisement(address: str, target: str = HOST6, *, flags: int = 0x60, mac: 
     return ipv6(58, message, address, target, mac=to, hop_limit=255)
 
 
+def burst_of(frames: Sequence[bytes], deadline: float, clock: Callable[[], float]) -> Burst:
+    """Frames in slots of one memory, as a ring has them, with what was there before behind each."""
+    stride = max(STRIDE, *map(len, frames)) if frames else STRIDE
+    memory = bytearray(b"\xee" * (stride * len(frames)))
+    for index, frame in enumerate(frames):
+        memory[index * stride : index * stride + len(frame)] = frame
+    offsets = [index * stride for index in range(len(frames))]
+    return Burst(memoryview(memory), offsets, [len(frame) for frame in frames], deadline, clock)
+
+
 class Bench:
     """An `Inet` with a clock set by hand and a transmit ring of `room` frames (None: endless)."""
 
@@ -160,15 +171,10 @@ class Bench:
         self.full += 1
 
     def burst(self, *frames: bytes, deadline: float = float("inf")) -> Burst:
-        stride = max(STRIDE, *map(len, frames))
-        memory = bytearray(stride * len(frames))
-        for index, frame in enumerate(frames):
-            memory[index * stride : index * stride + len(frame)] = frame
-        offsets = [index * stride for index in range(len(frames))]
-        return Burst(memoryview(memory), offsets, [len(frame) for frame in frames], deadline, lambda: self.now)
+        return burst_of(frames, deadline, lambda: self.now)
 
     def feed(self, *frames: bytes) -> dict[tuple[str, str], int]:
-        """Feed frames as one burst; the outcomes that it added, after checking that they account for every frame taken."""
+        """Feed frames as one burst; the outcomes it added, after checking that they account for every frame taken."""
         before = self.counts()
         burst = self.burst(*frames)
         self.inet.input(burst)
