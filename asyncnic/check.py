@@ -4,7 +4,6 @@ The device is looked at, never opened: attaching to a TAP would take it from its
 can tell (a chip that does not come up) is not checked.
 """
 
-import importlib
 import os
 import platform
 import pwd
@@ -20,6 +19,7 @@ from pyroute2.netlink import nlmsg
 from asyncnic.devices.link import LinkState
 from asyncnic.devices.link import state as link_state
 from asyncnic.errors import SettingsError
+from asyncnic.hot import IMPLEMENTATION
 from asyncnic.privileges import NET_ADMIN, has_capability
 from asyncnic.settings import Settings
 from asyncnic.values import split_listen
@@ -48,7 +48,7 @@ class Finding:
 def check(settings: Settings) -> list[Finding]:
     """Look at everything that `settings` need."""
     backend, _, name = settings.device.partition(":")
-    findings = [_software(settings), _hot_path()]
+    findings = [_software(settings), Finding(f"packet path: {IMPLEMENTATION}")]
     if backend == "tap":
         findings += _tap(name, settings)
     elif backend == "uio":
@@ -76,15 +76,6 @@ def as_text(findings: Sequence[Finding]) -> str:
 
 def _software(settings: Settings) -> Finding:
     return Finding(f"Python {platform.python_version()}, uvloop {metadata.version('uvloop')}, --loop {settings.loop}")
-
-
-def _hot_path() -> Finding:
-    """Which build of the packet path runs: the compiled one where it was built, plain Python everywhere else."""
-    try:
-        implementation = importlib.import_module("asyncnic.hot").IMPLEMENTATION
-    except ImportError:
-        implementation = "plain"
-    return Finding(f"packet path: {implementation}")
 
 
 def _tap(name: str, settings: Settings) -> list[Finding]:

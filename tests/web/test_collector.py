@@ -30,7 +30,7 @@ def value(text: str, metric: str, /, **labels: str) -> float:
 
 
 def test_the_whole_scrape_is_as_committed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "build_info", lambda: {"version": "1.2.3", "python": "3.11.0", "uvloop": "0.21.0"})
+    monkeypatch.setattr(collector, "build_info", lambda: {"version": "1.2.3", "python": "3.11.0", "hot_path": "plain"})
     assert scrape(FakeNic()) == GOLDEN.read_text()
 
 

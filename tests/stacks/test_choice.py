@@ -1,0 +1,54 @@
+"""Names of stacks to what runs: resolved before there is a nic, refused in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from asyncnic.errors import SettingsError
+from asyncnic.settings import load
+from asyncnic.stacks.choice import choose
+
+
+def refusal(**flags: object) -> str:
+    with pytest.raises(SettingsError) as caught:
+        choose(load(flags, {}, None))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that --stack can name as "users_own:..."; its name is used by nobody else."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "users_own", raising=False)
+    return tmp_path / "users_own.py"
+
+
+async def test_a_coroutine_function_is_found_even_inside_a_class(module: Path) -> None:
+    module.write_text(
+        "class Stacks:\n    ran = []\n    @classmethod\n    async def mine(cls, nic):\n        cls.ran.append(nic)\n"
+    )
+    make = choose(load({"stack": "users_own:Stacks.mine"}, {}, None))
+    nic = object()
+    stack = make(nic)  # type: ignore[arg-type]  # it is only passed on
+    await stack.run()
+    assert __import__("users_own").Stacks.ran == [nic]
+    assert stack.outcomes() == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("raise ValueError('bad\\nmodule')", "cannot import users_own: ValueError: bad\\nmodule"),
+        ("import sys; sys.exit(3)", "cannot import users_own: SystemExit: 3"),
+        ("def stack(nic): pass", "users_own has no coroutine function stack"),
+        ("", "users_own has no coroutine function stack"),
+    ],
+)
+def test_what_is_wrong_with_a_module_is_one_line(module: Path, code: str, message: str) -> None:
+    module.write_text(code)
+    assert refusal(stack="users_own:stack") == f"--stack users_own:stack: {message}"
+
+
+def test_a_service_that_does_not_exist_names_its_flag() -> None:
+    assert refusal(service=("nothing-known:7",)).startswith("--service nothing-known:7: ")
