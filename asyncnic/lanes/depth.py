@@ -1,0 +1,50 @@
+"""How deep a lane's queue on the wire should be, from what it is drained at. Pure: time is an argument.
+
+A deep queue absorbs bursts and the pauses of a shared machine; in lasting overload it only makes every frame old,
+since a frame then waits for all those before it. So the depth follows the load: all of it while the wire falls silent
+now and then, and in overload no more than what is delivered within the target age. It counts frames and sets nothing:
+the device does.
+"""
+
+OVERLOAD_SECONDS = 0.02
+"""A wire that has not been silent for so long is overloaded. Longer than the pauses that a busy machine puts into a
+process which keeps up on the whole: those are what the depth is for."""
+LEAST = 64
+"""Frames: a burst must find a full ring of work."""
+
+
+class DepthControl:
+    """The depth of one lane's queue.
+
+    Args:
+        now: monotonic seconds.
+    """
+
+    __slots__ = ("_frames", "_silent_at", "_window_start", "depth")
+
+    def __init__(self, now: float) -> None:
+        self._silent_at = now
+        self._window_start = now
+        self._frames = 0
+        self.depth: int | None = None
+        """Frames that may wait, in overload; None: as many as there is room for."""
+
+    def observe(self, now: float, frames: int, silent: bool, target_age: float) -> bool:
+        """Note that `frames` were read at `now`, and whether the wire then had no more. True when `depth` has changed.
+
+        `target_age` is the longest that a frame shall wait in overload, in seconds; 0 leaves the depth alone.
+        """
+        before = self.depth
+        if silent or target_age <= 0.0:
+            self._silent_at = self._window_start = now
+            self._frames = 0
+            self.depth = None
+            return before is not None
+        self._frames += frames
+        elapsed = now - self._window_start
+        if elapsed < OVERLOAD_SECONDS or now - self._silent_at < OVERLOAD_SECONDS:
+            return False
+        self.depth = max(LEAST, round(self._frames / elapsed * target_age))
+        self._window_start = now
+        self._frames = 0
+        return self.depth != before
