@@ -1,5 +1,7 @@
 """Names of stacks to what runs: resolved before there is a nic, refused in one line."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,22 +19,20 @@ def refusal(**flags: object) -> str:
 
 
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that --stack can name as "users_own:..."; its name is used by nobody else."""
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+    """Writes the module that --stack can name as "users_own:..."; its name is used by nobody else."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(__import__("sys").modules, "users_own", raising=False)
-    return tmp_path / "users_own.py"
+    monkeypatch.delitem(sys.modules, "users_own", raising=False)
+    return (tmp_path / "users_own.py").write_text
 
 
-async def test_a_coroutine_function_is_found_even_inside_a_class(module: Path) -> None:
-    module.write_text(
-        "class Stacks:\n    ran = []\n    @classmethod\n    async def mine(cls, nic):\n        cls.ran.append(nic)\n"
-    )
+async def test_a_coroutine_function_is_found_even_inside_a_class(write: Callable[[str], int]) -> None:
+    write("class Stacks:\n    ran = []\n    @classmethod\n    async def mine(cls, nic):\n        cls.ran.append(nic)\n")
     make = choose(load({"stack": "users_own:Stacks.mine"}, {}, None))
     nic = object()
     stack = make(nic)  # type: ignore[arg-type]  # it is only passed on
     await stack.run()
-    assert __import__("users_own").Stacks.ran == [nic]
+    assert sys.modules["users_own"].Stacks.ran == [nic]
     assert stack.outcomes() == {}
 
 
@@ -45,8 +45,8 @@ async def test_a_coroutine_function_is_found_even_inside_a_class(module: Path) -
         ("", "users_own has no coroutine function stack"),
     ],
 )
-def test_what_is_wrong_with_a_module_is_one_line(module: Path, code: str, message: str) -> None:
-    module.write_text(code)
+def test_what_is_wrong_with_a_module_is_one_line(write: Callable[[str], int], code: str, message: str) -> None:
+    write(code)
     assert refusal(stack="users_own:stack") == f"--stack users_own:stack: {message}"
 
 
