@@ -14,17 +14,13 @@ LEAST = 64
 
 
 class DepthControl:
-    """The depth of one lane's queue.
+    """The depth of one lane's queue, and what it is derived from."""
 
-    Args:
-        now: monotonic seconds.
-    """
+    __slots__ = ("_busy_since", "_frames", "_window_start", "depth")
 
-    __slots__ = ("_frames", "_silent_at", "_window_start", "depth")
-
-    def __init__(self, now: float) -> None:
-        self._silent_at = now
-        self._window_start = now
+    def __init__(self) -> None:
+        self._busy_since: float | None = None  # the first look that found the wire not silent
+        self._window_start = 0.0
         self._frames = 0
         self.depth: int | None = None
         """Frames that may wait, in overload; None: as many as there is room for."""
@@ -36,13 +32,15 @@ class DepthControl:
         """
         before = self.depth
         if silent or target_age <= 0.0:
-            self._silent_at = self._window_start = now
-            self._frames = 0
-            self.depth = None
+            self._busy_since = self.depth = None
             return before is not None
+        if self._busy_since is None:
+            self._busy_since = self._window_start = now
+            self._frames = 0
+            return False
         self._frames += frames
         elapsed = now - self._window_start
-        if elapsed < OVERLOAD_SECONDS or now - self._silent_at < OVERLOAD_SECONDS:
+        if elapsed < OVERLOAD_SECONDS:
             return False
         self.depth = max(LEAST, round(self._frames / elapsed * target_age))
         self._window_start = now
