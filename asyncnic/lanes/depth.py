@@ -16,11 +16,10 @@ LEAST = 64
 class DepthControl:
     """The depth of one lane's queue, and what it is derived from."""
 
-    __slots__ = ("_busy_since", "_frames", "_window_start", "depth")
+    __slots__ = ("_frames", "_window_start", "depth")
 
     def __init__(self) -> None:
-        self._busy_since: float | None = None  # the first look that found the wire not silent
-        self._window_start = 0.0
+        self._window_start: float | None = None  # set by the first look that finds the wire not silent
         self._frames = 0
         self.depth: int | None = None
         """Frames that may wait, in overload; None: as many as there is room for."""
@@ -32,10 +31,10 @@ class DepthControl:
         """
         before = self.depth
         if silent or target_age <= 0.0:
-            self._busy_since = self.depth = None
+            self._window_start = self.depth = None
             return before is not None
-        if self._busy_since is None:
-            self._busy_since = self._window_start = now
+        if self._window_start is None:
+            self._window_start = now
             self._frames = 0
             return False
         self._frames += frames
