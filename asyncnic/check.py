@@ -7,6 +7,7 @@ can tell (a chip that does not come up) is not checked.
 import os
 import platform
 import pwd
+import shutil
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from pyroute2.netlink import nlmsg
 
 from asyncnic.devices.link import LinkState
 from asyncnic.devices.link import state as link_state
+from asyncnic.devices.qemu_process import PACKAGE, QEMU
 from asyncnic.errors import SettingsError
 from asyncnic.hot import IMPLEMENTATION
 from asyncnic.privileges import NET_ADMIN, has_capability
@@ -54,7 +56,7 @@ def check(settings: Settings) -> list[Finding]:
     elif backend == "uio":
         findings += _uio(name)
     else:
-        findings += [_program("qemu-system-i386"), *_tap(name, settings)]
+        findings += [_program(QEMU, PACKAGE), *_tap(name, settings)]
     return [*findings, _listen(settings), _stack(settings), _web_config(settings)]
 
 
@@ -148,9 +150,9 @@ def _uio(address: str) -> list[Finding]:
     return [Finding(f"PCI function {address}: with a UIO driver")]
 
 
-def _program(name: str) -> Finding:
-    found = any(os.access(Path(folder) / name, os.X_OK) for folder in os.get_exec_path())
-    return Finding(name, found, "" if found else "install it: apt install qemu-system-x86", DEVICE)
+def _program(name: str, package: str) -> Finding:
+    found = shutil.which(name) is not None
+    return Finding(f"{name}: installed", found, "" if found else f"apt install {package}", DEVICE)
 
 
 def _listen(settings: Settings) -> Finding:

@@ -106,6 +106,31 @@ def test_a_pci_function_that_is_not_there() -> None:
     assert list(missing(device="uio:ffff:00:1f.7")) == ["PCI function ffff:00:1f.7"]
 
 
+def test_a_pci_function_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncnic.check.PCI", tmp_path)
+    function = tmp_path / "0000:00:03.0"
+    function.mkdir()
+    assert missing(device="uio:0000:00:03.0") == {
+        "PCI function 0000:00:03.0: with a UIO driver": "asyncnic bind 0000:00:03.0"
+    }
+    (function / "uio" / "uio0").mkdir(parents=True)
+    assert list(missing(device="uio:0000:00:03.0")) == [f"{function}/resource0: may be opened"]
+    (function / "resource0").write_bytes(b"")
+    assert missing(device="uio:0000:00:03.0") == {}
+
+
+def test_a_node_that_is_not_there(tap_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncnic.check.TUN", tmp_path / "tun")
+    assert missing(device=f"tap:{tap_name}") == {
+        f"{tmp_path}/tun": "modprobe tun; in a container, --device /dev/net/tun"
+    }
+
+
+def test_a_program_that_is_not_there(tap_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert list(missing(device=f"qemu:{tap_name}")) == ["qemu-system-x86_64: installed"]
+
+
 @pytest.mark.parametrize(
     ("codes", "code"),
     [((), 0), ((FAILED,), 1), ((FAILED, DEVICE), 4), ((DEVICE, PRIVILEGE), 3), ((PRIVILEGE, USAGE, DEVICE), 2)],

@@ -5,6 +5,7 @@ import http.server
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from asyncnic.client import Endpoint
 from asyncnic.errors import Failed
 from asyncnic.web.security import WebConfig
 from tests.web.fakes import FakeNic, observe, serving
+from tests.web.test_capture import burst_of, packets
 from tests.web.test_security import hashed
 
 
@@ -33,6 +35,49 @@ async def test_the_observing_commands_show_what_is_served(capsys: pytest.Capture
         assert '"name": "CSR0"' in (await shown(capsys, "regs", "--json", "--url", url))[1]
         assert "rx ring: 2 descriptors" in (await shown(capsys, "ring", "--url", url))[1]
         assert '"owner": "card"' in (await shown(capsys, "ring", "--json", "--url", url))[1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "often"), [(["--watch"], "tap:golden0: <UP,READY>"), (["--watch", "--json"], '"offered"')]
+)
+async def test_watching_goes_on_until_it_is_interrupted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, flags: list[str], often: str
+) -> None:
+    naps = iter([None, None])
+
+    def nap(seconds: float) -> None:
+        if next(naps, "enough") == "enough":
+            raise KeyboardInterrupt
+
+    async with serving(observe(FakeNic())) as url:
+        monkeypatch.setattr("asyncnic.commands.stats.time.sleep", nap)
+        code, text = await shown(capsys, "stats", "--url", url, *flags)
+    assert code == 0
+    assert text.count(often) == 3
+
+
+async def test_a_capture_is_written_to_a_file_or_to_standard_output(
+    capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    nic = FakeNic()
+    async with serving(observe(nic)) as url:
+        for target in (str(tmp_path / "x.pcapng"), "-"):
+            nic.watched.clear()
+            capturing = asyncio.create_task(asyncio.to_thread(main, ["capture", "--count", "1", "--url", url, target]))
+            await nic.watched.wait()
+            assert nic.watcher is not None
+            nic.watcher(burst_of([b"a frame"]))
+            assert await capturing == 0
+            nic.watched.clear()
+    shown = capsysbinary.readouterr()
+    assert shown.err == f"1 frames in {tmp_path}/x.pcapng\n".encode()
+    for stream in ((tmp_path / "x.pcapng").read_bytes(), shown.out):
+        assert packets(stream) == [(b"a frame", 0)]
+
+
+def test_a_capture_file_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["capture", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"asyncnic: {tmp_path}: Is a directory\n"
 
 
 async def test_the_url_comes_from_the_variable_too(
