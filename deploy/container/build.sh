@@ -33,10 +33,10 @@ if [ -z "${BASE:-}" ]; then
     fi
 fi
 
-# --format docker: HEALTHCHECK is not in the OCI format. An argument without a value is taken from the environment, or left out.
+# --format docker: HEALTHCHECK is not in the OCI format. An argument without a value gets the environment's.
 # shellcheck disable=SC2086 # OCI_FLAGS is a list
 exec podman build ${OCI_FLAGS:-} --format docker --network host --volume /etc/ssl/certs:/etc/ssl/certs:ro \
     --build-arg "BASE=$BASE" --build-arg "BUILD_BASE=${BUILD_BASE:-$BASE}" \
-    --build-arg PIP_INDEX_URL --build-arg PIP_EXTRA_INDEX_URL \
+    ${PIP_INDEX_URL+--build-arg PIP_INDEX_URL} ${PIP_EXTRA_INDEX_URL+--build-arg PIP_EXTRA_INDEX_URL} \
     --ignorefile "$source/deploy/container/Dockerfile.dockerignore" \
     --file "$source/deploy/container/Dockerfile" --tag "$image" "$source"
