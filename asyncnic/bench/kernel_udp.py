@@ -22,8 +22,8 @@ from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
 
 NEAR, FAR = "bench0", "bench1"
 PORT = 9
-RECEIVE_BUFFER = 2 << 20
-"""Asked for with SO_RCVBUF; the kernel doubles it, and counts some 800 octets for a small datagram."""
+RECEIVE_BUFFER = 512 << 10
+"""Octets asked for with SO_RCVBUF; the kernel doubles them, and counts some 800 for a small datagram."""
 
 
 def uvloop_udp(case: Case) -> Outcome:

@@ -27,11 +27,15 @@ FLAT, BENDS = 0.95, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One load on one system: medians over the runs. Rates in frames a second, times in seconds."""
+    """One load on one system: medians over the runs. Rates in frames a second, times in seconds.
+
+    `busy` is the share of a core that the receiver had: below 1 in overload, somebody else had the rest.
+    """
 
     factor: float
     offered: float
     delivered: float
+    busy: float
     cpu_per_frame: float | None
     age_p50: float | None
     age_p99: float | None
@@ -50,6 +54,7 @@ class Point:
             factor=factor,
             offered=statistics.median(outcome.offered_rate for outcome in outcomes),
             delivered=statistics.median(outcome.rate for outcome in outcomes),
+            busy=statistics.median(outcome.window["cpu_seconds"] / outcome.window["seconds"] for outcome in outcomes),
             cpu_per_frame=_median([outcome.cpu_per_frame for outcome in outcomes]),
             age_p50=_median([outcome.ages["p50"] for outcome in outcomes if outcome.ages]),
             age_p99=_median([outcome.ages["p99"] for outcome in outcomes if outcome.ages]),
@@ -88,7 +93,9 @@ def measure(
         for name in systems:
             mine = [played[f"{name} +{burden * 1e6:.0f} us x{factor:g}"] for factor in loads]
             versions[name] = described(name, mine[0])
-            points = [Point.of(factor, of) for factor, of in zip(loads, mine, strict=True)]
+            points = sorted(
+                (Point.of(factor, of) for factor, of in zip(loads, mine, strict=True)), key=lambda point: point.offered
+            )
             curves.append(
                 {"system": name, "work": burden, "capacity": capacity, **_judge(points, mine)}
                 | {"points": [asdict(point) for point in points]}
@@ -131,8 +138,12 @@ def _loads(capacity: float, factors: Sequence[float], seconds: float) -> dict[fl
 def _judge(points: Sequence[Point], runs: Sequence[Sequence[Outcome]]) -> dict[str, Any]:
     """The verdict, and the spread of its figure when each round is judged by itself."""
     share = points[-1].delivered / max(point.delivered for point in points)
-    rounds = zip(*runs, strict=True)
-    by_round = Spread.of([at[-1].rate / max(outcome.rate for outcome in at) for at in rounds])
+    by_round = Spread.of(
+        [
+            max(at, key=lambda outcome: outcome.offered_rate).rate / max(outcome.rate for outcome in at)
+            for at in zip(*runs, strict=True)
+        ]
+    )
     return {"share_of_peak": share, "share_by_round": asdict(by_round), "verdict": verdict(share)}
 
 
@@ -144,7 +155,18 @@ def _median(values: Sequence[float | None]) -> float | None:
 def show_livelock(result: dict[str, Any]) -> None:
     """Print `measure`'s result: a table for each amount of work, and a verdict for each curve."""
     out = console()
-    columns = ("", "x", "offered/s", "delivered/s", "CPU us", "age p50 ms", "p99 ms", "timer p99 ms", "scrape max ms")
+    columns = (
+        "",
+        "x",
+        "offered/s",
+        "delivered/s",
+        "busy",
+        "CPU us",
+        "age p50 ms",
+        "p99 ms",
+        "timer p99 ms",
+        "scrape max ms",
+    )
     for work in sorted({curve["work"] for curve in result["curves"]}):
         curves = [curve for curve in result["curves"] if curve["work"] == work]
         rows = [
@@ -153,6 +175,7 @@ def show_livelock(result: dict[str, Any]) -> None:
                 f"{point.offered / curve['capacity']:.2f}",
                 f"{point.offered:,.0f}",
                 f"{point.delivered:,.0f}",
+                f"{point.busy:.0%}",
                 microseconds(point.cpu_per_frame),
                 milliseconds(point.age_p50),
                 milliseconds(point.age_p99),

@@ -82,6 +82,9 @@ def _livelock(result: Mapping[str, Any]) -> "Figure":
         rate.set_xscale("log")
         rate.set_ylim(bottom=0)
         age.set_yscale("log")
+        for axis in (age.xaxis, age.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
         age.set_xlabel("offered, thousand frames/s")
     axes[0][0].set_ylabel("delivered, thousand frames/s")
     axes[1][0].set_ylabel("median age, ms")
@@ -164,7 +167,7 @@ def _groups(
         )
     axes.set_xticks([index + 0.4 - width / 2 for index in range(len(groups))], groups)
     axes.set_ylabel(unit)
-    axes.legend(frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, frameon=False)
     return _typed(figure)
 
 

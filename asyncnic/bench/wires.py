@@ -93,8 +93,8 @@ def counters(name: str) -> LinkCounters:
 class FarSide:
     """A thread in a network namespace of its own: the other end of a veth pair, where the sender lives.
 
-    Processes that are started inside inherit that namespace. The namespace goes away with the thread and those
-    processes.
+    Processes that are started inside inherit that namespace. It goes away with the thread and those processes; the pair
+    goes on leaving.
     """
 
     def __init__(self, near: str, far: str, addressed: bool = True) -> None:
@@ -106,6 +106,7 @@ class FarSide:
         Raises:
             DeviceError: the kernel refuses, in one line.
         """
+        self._near = near
         self._far = far
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="far-side", initializer=_unshare_network)
         try:
@@ -129,6 +130,8 @@ class FarSide:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        with _rtnetlink(self._near) as ip:
+            ip.link("del", index=_index(ip, self._near))
         self._thread.shutdown()
 
 
