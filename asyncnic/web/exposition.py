@@ -27,22 +27,24 @@ class _Single(Collector):
         return (self._family,)
 
 
-async def render(families: Iterable[Metric], accept: str) -> tuple[bytes, str]:
+async def render(
+    families: Iterable[Metric], accept: str, clock: Callable[[], float] = time.monotonic
+) -> tuple[bytes, str]:
     """The text of `families` and its content type, in the format that the Accept header asks for.
 
-    Prometheus text is the default; OpenMetrics ends with its own mark, once.
+    Prometheus text is the default; OpenMetrics ends with its own mark, once. `clock` gives seconds.
     """
     encoder: Callable[[Collector], bytes]
     encoder, content_type = choose_encoder(accept)
     openmetrics = content_type.startswith("application/openmetrics-text")
     parts = []
-    piece_start = time.monotonic()
+    piece_start = clock()
     for family in families:
         text = encoder(_Single(family))
         parts.append(text.removesuffix(_END) if openmetrics else text)
-        if time.monotonic() - piece_start >= PIECE_SECONDS:
+        if clock() - piece_start >= PIECE_SECONDS:
             await asyncio.sleep(0)
-            piece_start = time.monotonic()
+            piece_start = clock()
     if openmetrics:
         parts.append(_END)
     return b"".join(parts), content_type
