@@ -4,10 +4,12 @@ The child inherits the test run's network namespace. Everything that waits is bo
 here knows how the service works inside.
 """
 
+import base64
 import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -29,7 +31,6 @@ PEER, PEER6 = "192.0.2.1", "2001:db8::1"
 """The kernel's, on the other side of the TAP."""
 
 T = TypeVar("T")
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def program(*command: str, input: str | None = None, codes: Sequence[int] = (0,)) -> str:  # noqa: A002
@@ -53,11 +54,11 @@ def wait_until(look: Callable[[], T | None], what: str, patience: float = PATIEN
 
 
 def asyncnic(
-    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    *arguments: str, prefix: Sequence[str] = (), env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of asyncnic that ends by itself."""
+    """Run a command of asyncnic that ends by itself; `prefix` is a command that runs the command."""
     return subprocess.run(
-        [ASYNCNIC, *arguments],
+        [*prefix, ASYNCNIC, *arguments],
         env=environment(env),
         cwd=cwd,
         capture_output=True,
@@ -106,9 +107,11 @@ class Service:
         self._log = log
         present = subprocess.run(["ip", "link", "show", "dev", tap], capture_output=True, check=False).returncode == 0
         self._zero = sum(wire_counters(tap)) if present else 0
+        self.url = ""
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._headers: dict[str, str] = {}
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(command, stderr=stderr, env=environment(env), cwd=cwd)
-        self.url = ""
 
     @property
     def log(self) -> str:
@@ -132,12 +135,18 @@ class Service:
 
     def ask(self, path: str, method: str = "GET") -> tuple[int, str]:
         """One request: HTTP status and body."""
-        request = urllib.request.Request(self.url + path, method=method)
+        request = urllib.request.Request(self.url + path, headers=self._headers, method=method)
         try:
-            with _opener.open(request, timeout=PATIENCE) as response:
+            with self._opener.open(request, timeout=PATIENCE) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
+
+    def authenticate(self, user: str, password: str, certificate: Path) -> None:
+        """Ask as `user` from now on, over TLS, trusting `certificate`."""
+        tls = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=certificate))
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), tls)
+        self._headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
     def stats(self) -> dict[str, Any]:
         """/api/v1/stats."""
