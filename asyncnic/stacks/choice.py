@@ -58,6 +58,9 @@ def _inet(settings: Settings) -> StackFactory:
         services = [parse_service(text) for text in settings.service]
     except ValueError as error:
         raise SettingsError(f"{settings.origin('service')}: {error}") from None
+    ports = [service.port for service in services]
+    if twice := sorted({port for port in ports if ports.count(port) > 1}):
+        raise SettingsError(f"{settings.origin('service')}: port {twice[0]} can have one service only")
 
     def make(nic: "Nic") -> Stack:
         stack = InetStack(nic, settings.address, services)
