@@ -23,6 +23,8 @@ COMMANDS = {
     "capture": "Write frames of a running service to a pcapng file.",
     "ring": "Show the descriptors of a running service.",
     "regs": "Show the chip's registers of a running service.",
+    "bind": "Hand a PCI NIC to uio_pci_generic.",
+    "unbind": "Give a PCI NIC back to the kernel's driver.",
     "completion": "Print the completion script of a shell.",
 }
 """Every command with its line in ``asyncnic --help``; command NAME is `asyncnic.commands.NAME.command`."""

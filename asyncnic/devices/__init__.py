@@ -10,6 +10,7 @@ BACKENDS: Mapping[str, str] = {
     "tap": "asyncnic.devices.tap",
     "uio": "asyncnic.devices.uio",
     "qemu": "asyncnic.devices.qemu",
+    "queue": "asyncnic.devices.queue",
 }
 """Backend name to the module whose ``open_device(name, options)`` opens one."""
 

@@ -5,8 +5,8 @@ operating system that becomes readable when there may be work. Devices do no pac
 interrupt together and count what the wire offered.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from asyncnic.knobs import Knobs
@@ -38,15 +38,35 @@ class DeviceOptions:
     memory_size: int
     """Octets of DMA memory that the driver needs in one piece, for each lane."""
     knobs: Knobs
-    """The live knobs; a device reads `overload` and `tap_queue`."""
+    """The live knobs; a device reads `overload` and those of lanes and queues on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneCounters:
+    """A lane's part of `WireCounters`, in frames. `waiting` stand in its queue; None where nobody counts them."""
+
+    offered: int
+    dropped: int
+    waiting: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WireCounters:
-    """What the wire's own counter says since the device was attached; monotonic across loss and re-attachment."""
+    """What the wire's own counter says since the device was attached; monotonic across loss and re-attachment.
+
+    `dropped` has everything that the wire dropped. `lanes` are in the device's order; empty where there is one, whose
+    part is all. `shed` is by rule, `shed_total` with that of rules no longer remembered; both are in `dropped`, and in
+    no lane.
+    """
 
     offered: int
     dropped: int
+    lanes: tuple[LaneCounters, ...] = ()
+    shed: Mapping[str, int] = field(default_factory=dict)
+    shed_total: int = 0
+
+
+NEVER = -1
 
 
 class Lane(Protocol):
@@ -63,7 +83,9 @@ class Lane(Protocol):
         """Frames that the chip's address filter rejected; 0 for ever where `counts_filtered` is False."""
 
     def fileno(self) -> int | None:
-        """Descriptor that is readable when the chip may have work; None where the ring must be polled on a timer."""
+        """Descriptor that is readable when the chip may have work; None where the ring must be polled on a timer, and
+        `NEVER` where nothing can come.
+        """
 
     def poll(self, limit: int) -> int:
         """Let the chip take up to `limit` frames off its wire; frames stored or dropped. Real chips need no help: 0.
@@ -99,11 +121,11 @@ class Device(Protocol):
         """
 
     async def apply_knobs(self) -> None:
-        """Bring the device to the knobs that are not read at every burst (the TAP's queue length), after they have
-        changed.
+        """Bring the device to the knobs that are not read at every burst (queues on the wire, rules of lanes), after
+        they have changed.
 
         Raises:
-            DeviceError: the kernel refuses; the knob is put back to what holds.
+            DeviceError: it cannot be; the knobs are put back to what holds.
         """
 
     async def reattach(self) -> bool:

@@ -100,7 +100,7 @@ async def set_up(name: str, wanted: LinkWanted) -> None:
 
 
 async def set_queue_length(name: str, length: int) -> None:
-    """Change how many frames the TAP's queue holds; frames in it stay.
+    """Change how many frames the TAP's queue holds; those beyond a smaller length are lost.
 
     Raises:
         PrivilegeError, DeviceError: as `set_up`.
@@ -127,6 +127,18 @@ def state(name: str) -> LinkState:
             up=bool(link["flags"] & 1),
             addresses=frozenset(str(ipaddress.ip_interface(prefix)) for prefix in prefixes),
         )
+
+
+def attached_queues(name: str) -> int:
+    """How many queues of a TAP with several are attached to, by anybody; 0 for any other interface. For a thread
+    without a running event loop.
+
+    Raises:
+        DeviceLost: no such interface.
+    """
+    with IPRoute() as ipr:
+        (link,) = ipr.get_links(_index(name))
+        return link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_TUN_NUM_QUEUES") or 0
 
 
 def _index(name: str) -> int:

@@ -37,7 +37,8 @@ def attach(name: str, *, queues: bool = False) -> int:
 
     Raises:
         PrivilegeError: /dev/net/tun may not be opened, or the TAP is not ours and may not be made.
-        DeviceError: no /dev/net/tun, a name that no interface can have, an interface that is no TAP, or a TAP in use.
+        DeviceError: no /dev/net/tun, a name that no interface can have, an interface that is no TAP, or a TAP in use;
+        with `queues`, a TAP that has one. One that has several may be in use unnoticed.
     """
     if not 0 < len(name.encode()) <= _NAME_LIMIT or "/" in name or name.isspace():
         raise DeviceError(f"tap:{name}: no interface can have this name: use 1 to {_NAME_LIMIT} characters, no slash")
@@ -64,10 +65,15 @@ def attach(name: str, *, queues: bool = False) -> int:
         if failure.errno != errno.EINVAL or not exists(name):
             break
     os.close(fd)
-    raise _explain(name, failure)
+    raise _explain(name, failure, queues)
 
 
-def _explain(name: str, error: OSError) -> DeviceError:
+def in_use(name: str) -> DeviceError:
+    """What to raise when somebody else is attached to the TAP `name`."""
+    return DeviceError(f"tap:{name}: another process is attached to it: stop that one, or use another name")
+
+
+def _explain(name: str, error: OSError, queues: bool) -> DeviceError:
     if error.errno == errno.EPERM:
         if exists(name):
             return PrivilegeError(
@@ -77,7 +83,11 @@ def _explain(name: str, error: OSError) -> DeviceError:
             f"tap:{name}: making it needs CAP_NET_ADMIN: make it beforehand (ip tuntap add {name} mode tap user $USER)"
         )
     if error.errno == errno.EBUSY:
-        return DeviceError(f"tap:{name}: another process is attached to it: stop that one, or use another name")
+        return in_use(name)
+    if error.errno == errno.EINVAL and queues:
+        return DeviceError(
+            f"tap:{name}: it has one queue: make it with more (ip tuntap add {name} mode tap multi_queue user $USER)"
+        )
     if error.errno == errno.EINVAL:
         return DeviceError(f"tap:{name}: an interface of this name is there and is no TAP: use another name")
     return DeviceError(f"tap:{name}: cannot be attached to: {error.strerror}")

@@ -156,6 +156,8 @@ class Driver:
         for group in groups:
             self._ladrf |= 1 << multicast_hash(group)
         self._set_filter()
+        if self._filters:
+            return  # the chip is promiscuous, and while it is suspended it would lose frames that nobody counts
         self.write_csr(reg.EXTENDED_CONTROL, reg.CSR5_SPND)
         for _ in range(_INIT_READS):
             if self.read_csr(reg.EXTENDED_CONTROL) & reg.CSR5_SPND:

@@ -46,7 +46,7 @@ def choose(settings: Settings) -> StackFactory:
 
         return lambda nic: Stack(lambda: sink(nic), dict)
     if settings.stack == "kernel":
-        raise SettingsError(f"{settings.origin('stack')}: this build has no kernel stack: use inet")
+        return _kernel(settings)
     return _coroutine(settings)
 
 
@@ -65,6 +65,16 @@ def _inet(settings: Settings) -> StackFactory:
     def make(nic: "Nic") -> Stack:
         stack = InetStack(nic, settings.address, services)
         return Stack(stack.run, stack.inet.outcomes)
+
+    return make
+
+
+def _kernel(settings: Settings) -> StackFactory:
+    from asyncnic.stacks.kernel import KernelStack
+
+    def make(nic: "Nic") -> Stack:
+        stack = KernelStack(nic, settings.kernel_if, settings.address)
+        return Stack(stack.run, stack.outcomes)
 
     return make
 

@@ -111,7 +111,7 @@ def _key(kernel: kernels.Kernel, busybox: Path) -> str:
     for path in (kernel.image, busybox, Path(os.path.realpath(sys.executable))):
         status = path.stat()
         digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
-    digest.update(sys.version.encode())
+    digest.update(f"{sys.version} {python_tree.requirements()}\n".encode())
     for distribution in sorted(metadata.distributions(), key=lambda d: d.metadata["Name"] or ""):
         digest.update(f"{distribution.metadata['Name']} {distribution.version}\n".encode())
     for source in sorted(Path(__file__).parent.iterdir()):

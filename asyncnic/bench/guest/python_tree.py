@@ -74,7 +74,7 @@ def own_entries() -> Iterator[Entry]:
 
 def dependency_entries() -> Iterator[Entry]:
     """What this package requires, in `PACKAGES`."""
-    for distribution in _closure("asyncnic"):
+    for distribution in _closure():
         roots = {file.parts[0] for file in distribution.files or () if ".." not in file.parts}
         for root in sorted(roots - {"__pycache__"}):
             path = Path(str(distribution.locate_file(root)))
@@ -115,17 +115,27 @@ def bytecode(source: Path, cached: Path) -> bytes:
         return Path(file.name).read_bytes()
 
 
-def _closure(name: str) -> Iterator[importlib.metadata.Distribution]:
-    """Distributions that `name` requires, directly or not, as far as they are installed (what a marker excludes is
-    not).
+def requirements() -> list[str]:
+    """What this package requires, by whatever metadata of it is found: a source tree beside an installation has its
+    own.
     """
-    waiting, seen = [name], {name}
+    return sorted(
+        {text for found in importlib.metadata.distributions(name="asyncnic") for text in found.requires or ()}
+    )
+
+
+def _closure() -> Iterator[importlib.metadata.Distribution]:
+    """Distributions that this package requires, directly or not, as far as they are installed: what a marker excludes
+    is not.
+    """
+    waiting, seen = requirements(), set[str]()
     while waiting:
-        for requirement in importlib.metadata.distribution(waiting.pop()).requires or ():
-            match = _REQUIREMENT.match(requirement)
-            if "extra ==" in requirement or match is None or match[0] in seen:
-                continue
-            seen.add(match[0])
-            with suppress(importlib.metadata.PackageNotFoundError):
-                yield importlib.metadata.distribution(match[0])
-                waiting.append(match[0])
+        requirement = waiting.pop()
+        match = _REQUIREMENT.match(requirement)
+        if "extra ==" in requirement or match is None or match[0] in seen:
+            continue
+        seen.add(match[0])
+        with suppress(importlib.metadata.PackageNotFoundError):
+            distribution = importlib.metadata.distribution(match[0])
+            yield distribution
+            waiting += distribution.requires or ()
