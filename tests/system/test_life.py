@@ -68,6 +68,14 @@ def test_sighup_applies_good_values_and_refuses_bad_ones(run: Run, tmp_path: Pat
         program("ping", "-n", "-c", "1", "-W", "5", HOST)
 
 
+def test_the_tap_has_carrier_while_somebody_serves_it(run: Run, tap_name: str) -> None:
+    make_tap(tap_name)
+    assert "Link detected: no" in program("ethtool", tap_name)
+    with run():
+        assert "Link detected: yes" in program("ethtool", tap_name)
+    assert "Link detected: no" in program("ethtool", tap_name)
+
+
 @LOOPS
 def test_a_tap_that_is_deleted_and_made_again(run: Run, tap_name: str, loop: str) -> None:
     make_tap(tap_name)
