@@ -5,24 +5,20 @@ URL``), since a thread would compete for the interpreter that it watches.
 """
 
 import asyncio
-import http.client
 import json
 import sys
 import time
-import urllib.parse
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import REGISTRY, Metric
 
-from asyncnic.bench import wires
+from asyncnic.bench import scrape, wires
 from asyncnic.bench.ages import Ages
 from asyncnic.web.exposition import render
 
 TICK_SECONDS = 0.001
-SCRAPE_SECONDS = 0.1
-SCRAPE_TIMEOUT = 5.0
 
 
 class Bystander:
@@ -52,7 +48,7 @@ class Bystander:
         host, port = runner.addresses[0][:2]
         scraper = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "asyncnic.bench.bystander", f"http://{host}:{port}/metrics"),
+            *("-I", scrape.__file__, f"http://{host}:{port}/metrics"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -65,7 +61,11 @@ class Bystander:
         self._ticking.cancel()
         output, _ = await self._scraper.communicate(b"stop\n")
         await self._runner.cleanup()
-        return {"timer_lag": self._lag.as_json(), "scrapes": json.loads(output)}
+        answers = json.loads(output)
+        scrapes = Ages()
+        for nanoseconds in answers["nanoseconds"]:
+            scrapes.add(nanoseconds)
+        return {"timer_lag": self._lag.as_json(), "scrapes": {"failed": answers["failed"], **scrapes.as_json()}}
 
     async def _tick(self) -> None:
         # Not the loop's clock: uvloop's counts whole milliseconds and stands still while callbacks run.
@@ -74,29 +74,3 @@ class Bystander:
             due = clock() + tick
             await asyncio.sleep(TICK_SECONDS)
             self._lag.add(clock() - due)
-
-
-def scrape(url: str) -> None:
-    """Scrape `url` ten times a second until a line comes on standard input, then print how long the answers took."""
-    import select
-
-    parts = urllib.parse.urlsplit(url)
-    ages, failed = Ages(), 0
-    print("ready", flush=True)
-    while not select.select([sys.stdin], [], [], SCRAPE_SECONDS)[0]:
-        start = time.monotonic_ns()
-        connection = http.client.HTTPConnection(parts.netloc, timeout=SCRAPE_TIMEOUT)
-        try:
-            connection.request("GET", parts.path)
-            response = connection.getresponse()
-            failed += response.status != 200 or not response.read()
-        except (OSError, http.client.HTTPException):
-            failed += 1
-        finally:
-            connection.close()
-        ages.add(time.monotonic_ns() - start)
-    print(json.dumps({"failed": failed, **ages.as_json()}))
-
-
-if __name__ == "__main__":
-    scrape(sys.argv[1])

@@ -9,11 +9,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from asyncnic.bench import load
 from asyncnic.bench.load import LoadError, Offered
 
 
 class Offer:
-    """A load generator in a process of its own, ready to go.
+    """A load generator in a process of its own, ready to go. It runs as a script: it needs nothing of the package.
 
     Args:
         arguments: those of ``python -m asyncnic.bench.load``, the target first.
@@ -24,7 +25,7 @@ class Offer:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "asyncnic.bench.load", *arguments, "--wait"],
+            [sys.executable, "-I", load.__file__, *arguments, "--wait"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
