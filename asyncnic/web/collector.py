@@ -147,7 +147,8 @@ class NicCollector(Collector):
         yield InfoMetricFamily("asyncnic_nic", "What this NIC is.", value=facts)
         settings = GaugeMetricFamily(
             "asyncnic_setting",
-            "The back-pressure knobs as they stand now; times in seconds, queue_policy and overload as the position in "
+            "The back-pressure knobs as they stand now; rx_budget is the one in force, which the service turns itself "
+            "where rx_budget_auto is 1; times in seconds, queue_policy and overload as the position in "
             f"{', '.join(QUEUE_POLICIES)} and {', '.join(OVERLOADS)}, from 0.",
             labels=("device", "name"),
         )
@@ -187,6 +188,8 @@ def knob_values(knobs: Knobs) -> dict[str, float]:
     """The knobs as numbers, by the names of their settings."""
     return {
         "rx_budget": knobs.rx_budget,
+        "rx_budget_auto": knobs.rx_budget_auto,
+        "target_lag": knobs.target_lag,
         "rx_time_budget": knobs.rx_time_budget,
         "busy_poll": knobs.busy_poll,
         "queue_limit": knobs.queue_limit,
