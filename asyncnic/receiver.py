@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 
+from asyncnic.budget import BudgetControl
 from asyncnic.burst import Burst, Clock
 from asyncnic.devices.device import Device, DeviceLost
 from asyncnic.histogram import BURST_FRAMES, SECONDS, Histogram
@@ -53,6 +54,8 @@ class Receiver:
         self._burst: Burst | None = None
         self._driver = drivers[0]  # whose burst it is
         self._burst_start = 0.0
+        self._budget = BudgetControl(max(driver.rx.size for driver in drivers))
+        self._budget_start = 0.0
         self._stopping = False
         self._lost: DeviceLost | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -105,6 +108,8 @@ class Receiver:
         self.leave()
         knobs = self.knobs
         budget = knobs.rx_budget
+        # What is drained depends on the wire and not on the budget: then only the burst counts as the frames' cost.
+        counted = self.clock() if knobs.rx_budget_auto and knobs.overload != "drain" else 0.0
         try:
             for lane, driver in self._lanes:
                 if knobs.overload == "drain" and not self._stopping and self.device_up:
@@ -116,6 +121,7 @@ class Receiver:
                     now = self.clock()
                     self._driver = driver
                     self._burst_start = now
+                    self._budget_start = counted or now
                     burst = Burst(lane.port.memory.octets, offsets, lengths, now + knobs.rx_time_budget, self.clock)
                     self._burst = burst
                     return burst
@@ -141,6 +147,8 @@ class Receiver:
                 self.budget_time += 1
             elif taken >= self.knobs.rx_budget:
                 self.budget_frames += 1
+            if self.knobs.rx_budget_auto:
+                self.knobs.rx_budget = self._budget.left(self._budget_start, now, taken, self.knobs.target_lag)
             self.burst_frames.observe(taken)
             self.delivery_seconds.observe(now - self._burst_start)
         if self._kick_due:
@@ -198,6 +206,7 @@ class Receiver:
         Leaves the burst in hand first. The CPU is idle meanwhile, but for `busy_poll`.
         """
         self.leave()
+        self._budget.idle()
         if self._lost is not None:
             await self._reattach()
             return
