@@ -10,7 +10,6 @@ import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from rich.table import Table
 
 from asyncnic.errors import Failed
 from asyncnic.ledger import STAGES, Ledger
+from asyncnic.version import build_info
 
 STAGE_WORDS = {
     "kernel": "the TAP's queue was full",
@@ -48,14 +48,12 @@ class Spread:
 
 
 def environment() -> dict[str, Any]:
-    """What a result depends on besides the code measured."""
-    packages = ("asyncnic", "uvloop", "pyroute2")
+    """What a result depends on besides the code measured; `hot_path` is the twin of the packet path that ran."""
     return {
-        "python": sys.version.split()[0],
+        **build_info(),
         "kernel": platform.release(),
         "machine": platform.machine(),
         "cpus": len(os.sched_getaffinity(0)),
-        **{name: metadata.version(name) for name in packages},
     }
 
 

@@ -20,6 +20,8 @@ from asyncnic.errors import Failed
 DEFAULT = ("direct", "uvloop-udp")
 FRAMES = {"64": "60", "512": "508", "1518": "1514", "imix": "imix"}
 """Frame sizes as RFC 2544 section 9 names them, FCS included, and what the load generator calls them."""
+LINE_RATES = {"10 Mbit/s": 14_880, "100 Mbit/s": 148_800}
+"""Frames of 64 octets that the wire itself lets pass in a second, preamble and gap included."""
 LOWEST, HIGHEST = 1_000.0, 1_500_000.0
 PDR_LOSS = 0.005
 WIDTH = 0.05
@@ -121,7 +123,16 @@ def measure(
         "width": WIDTH,
         "systems": {name: {"about": SYSTEMS[name].about, "version": version(name)} for name in systems},
         "rates": rows,
+        "line_rates": [_at_line_rate(name, line, rx_ring, seconds, play) for name in systems for line in LINE_RATES],
     }
+
+
+def _at_line_rate(system: str, line: str, rx_ring: int, seconds: float, play: Play) -> dict[str, Any]:
+    rate = float(LINE_RATES[line])
+    tell(f"{system}, {rate:,.0f}/s")
+    outcome = play(_case_at(system, FRAMES["64"], rx_ring)(rate, seconds))
+    lost = outcome.offered - outcome.delivered
+    return {"system": system, "line": line, "rate": rate, "offered": outcome.offered, "lost": lost}
 
 
 def _case_at(system: str, frame: str, rx_ring: int) -> CaseAt:
@@ -145,7 +156,13 @@ def show_throughput(result: dict[str, Any]) -> None:
         for row in result["rates"]
     ]
     title = f"Frames a second without loss (NDR), and with at most {PDR_LOSS:.1%} of it (PDR)"
-    show(console(), title, table(("", "octets with FCS", "NDR", "PDR", "trials"), rows))
+    out = console()
+    show(out, title, table(("", "octets with FCS", "NDR", "PDR", "trials"), rows))
+    lines = [
+        (row["system"], row["line"], f"{row['rate']:,.0f}", f"{row['offered']:,}", f"{row['lost']:,}")
+        for row in result["line_rates"]
+    ]
+    show(out, "Frames of 64 octets at line rate", table(("", "line", "frames/s", "offered", "lost"), lines))
 
 
 def _late(outcome: Outcome, seconds: float) -> int:

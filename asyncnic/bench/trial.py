@@ -16,6 +16,7 @@ from asyncnic.bench.case import SYSTEMS, Case, Outcome
 from asyncnic.bench.load import Offered
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.receiver import Counter, Receiver
+from asyncnic.hot import IMPLEMENTATION
 
 LOOK_SECONDS = 0.01
 QUIET_SECONDS = 0.1
@@ -90,6 +91,8 @@ def application(case: Case) -> Counter | Receiver:
 
 
 def version(system: str) -> str:
-    """Name and version of what a system is made of."""
+    """Name and version of what a system is made of; for asyncnic, which twin of its packet path runs besides."""
     package = SYSTEMS[system].package
+    if package == "asyncnic":
+        return f"asyncnic {metadata.version(package)} ({IMPLEMENTATION})"
     return f"{package} {metadata.version(package)}" if package else f"CPython {sys.version.split()[0]}"
