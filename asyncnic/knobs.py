@@ -4,7 +4,10 @@ This is the live copy that the nic reads at every burst. It is not the configura
 `asyncnic.settings` validates, and a reload or `tune` assigns here what it has validated.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+
+from asyncnic.lanes.rules import DEFAULT_LANES
 
 
 @dataclass(slots=True)
@@ -28,10 +31,24 @@ class Knobs:
     overload: str = "leave"
     """Frames beyond the free descriptors: "leave" them on the wire, or "drain" and count MISS, as silicon does."""
     tap_queue: int = 1000
-    """Frames that the kernel's TAP queue holds, at most."""
+    """Frames that the kernel's TAP queue holds, at most; that of each lane."""
+    lane: tuple[str, ...] = DEFAULT_LANES
+    """Lanes as "NAME=RULE", highest first (`asyncnic.lanes.rules`). Only the rules may change."""
+    shed: tuple[str, ...] = ()
+    """Rules of frames that are dropped before they are queued."""
+    lane_queue: tuple[str, ...] = ()
+    """`tap_queue` for single lanes, as "NAME=FRAMES"."""
+    lane_weight: tuple[str, ...] = ()
+    """Bursts in a row that a lane may have while lanes below it wait, as "NAME=BURSTS"; others as many as they like."""
 
     def turn_to(self, wanted: "Knobs") -> None:
         """Turn every knob to where it stands in `wanted`; an automatic budget goes on from the one in force."""
         for field in fields(self):
             if field.name != "rx_budget" or not wanted.rx_budget_auto:
                 setattr(self, field.name, getattr(wanted, field.name))
+
+
+def by_lane(values: Sequence[str]) -> dict[str, int]:
+    """The numbers of `lane_queue` or `lane_weight` by lane."""
+    pairs = (value.partition("=") for value in values)
+    return {name: int(number) for name, _, number in pairs}

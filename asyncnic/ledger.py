@@ -2,13 +2,17 @@
 
     offered = delivered + dropped{kernel, card, driver, queue} + filtered + in flight
 
-Every term is counted where it happens and read at one moment; none is computed from the others, so the law can fail, and
-`imbalance` says by how much. This is not a counter and holds no state: see `Nic.ledger`.
+Every term is counted where it happens and read at one moment; none is computed from the others, so the law can fail,
+and `imbalance` says by how much. It holds for each lane of a device too, and `Accounts` is both together. This is not a
+counter and holds no state: see `Nic.accounts`.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 STAGES = ("kernel", "card", "driver", "queue")
+SHED = "shed"
+"""The reason, at stage "kernel", of frames that were dropped because a rule said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +66,35 @@ class Ledger:
             self.in_flight + other.in_flight,
             stages,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LaneAccount:
+    """One lane's part. `waiting` frames stand in its queue on the wire and are not offered yet; None where nobody
+    counts them.
+    """
+
+    ledger: Ledger
+    delivered_bytes: int
+    waiting: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """One reading of a device: what its wire says was offered, its lanes by name, and what was shed before any lane.
+
+    `shed` is by rule; `shed_total` has the frames of rules that are no longer remembered too.
+    """
+
+    offered: int
+    lanes: Mapping[str, LaneAccount]
+    shed: Mapping[str, int] = field(default_factory=dict)
+    shed_total: int = 0
+
+    @property
+    def total(self) -> Ledger:
+        """The device's ledger: the lanes' sum and what was shed, against what the wire offered."""
+        total = Ledger(0, 0, 0, 0, {"kernel": {SHED: self.shed_total}})
+        for lane in self.lanes.values():
+            total += lane.ledger
+        return replace(total, offered=self.offered)

@@ -5,8 +5,8 @@
             for frame in burst:
                 ...
 
-It ties device, drivers and delivery together and adds them up. It moves no frame itself: receiver.py takes them,
-delivery/ hands them on.
+It ties device, drivers and delivery together and adds them up, lane by lane. It moves no frame itself: receiver.py
+takes them, delivery/ hands them on.
 """
 
 import time
@@ -19,9 +19,17 @@ from asyncnic.delivery.delivery import Delivery
 from asyncnic.delivery.direct import DirectDelivery
 from asyncnic.delivery.queue import QueueDelivery
 from asyncnic.devices import open_device
-from asyncnic.devices.device import Device, DeviceError, DeviceLost, DeviceOptions, WireCounters
+from asyncnic.devices.device import (
+    Device,
+    DeviceError,
+    DeviceLost,
+    DeviceOptions,
+    Lane,
+    LaneCounters,
+    WireCounters,
+)
 from asyncnic.knobs import Knobs
-from asyncnic.ledger import Ledger
+from asyncnic.ledger import Accounts, LaneAccount, Ledger
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.driver import ChipError, Driver, Layout
 from asyncnic.receiver import Receiver
@@ -29,6 +37,7 @@ from asyncnic.receiver import Receiver
 ETHERNET_OVERHEAD = 18
 """Octets of a frame around its MTU of payload: the header, and an 802.1Q tag."""
 
+_DRIVER_DROPS = ("error_descriptor", "buffer", "length", "no_start", "oversize")
 _DELIVERIES: Mapping[str, Callable[[Receiver], Delivery]] = {"direct": DirectDelivery, "queue": QueueDelivery}
 _REGISTERS = (
     reg.CSR_STATUS,
@@ -144,32 +153,40 @@ class Nic:
 
     def ledger(self) -> Ledger:
         """Where every frame is at this moment. Read it on the loop's thread, between two steps of the stack."""
-        receiver = self._receiver
+        return self.accounts().total
+
+    def accounts(self) -> Accounts:
+        """The same, lane by lane, with what was shed before any lane."""
         wire = self._read_wire()
-        missed = buffered = filtered = seen = 0
-        driver_drops = {"error_descriptor": 0, "buffer": 0, "length": 0, "no_start": 0, "oversize": 0}
-        for lane, driver in zip(self.device.lanes, receiver.drivers, strict=True):
-            if receiver.device_up:
-                driver.sample_missed()
-            missed += driver.missed
-            counters = driver.rx.counters
-            filtered += lane.filtered + counters.filtered
-            seen += counters.seen
-            buffered += driver.rx.finished()
-            for reason in driver_drops:
-                driver_drops[reason] += getattr(counters, reason)
-        return Ledger(
-            offered=wire.offered if wire is not None else seen + buffered + missed,
-            delivered=self._delivery.delivered()[0],
-            filtered=filtered,
-            in_flight=receiver.in_flight() + self._delivery.in_flight(),
+        lanes = {lane.name: self._account(number, lane, wire) for number, lane in enumerate(self.device.lanes)}
+        if wire is None:
+            return Accounts(sum(account.ledger.offered for account in lanes.values()), lanes)
+        return Accounts(wire.offered, lanes, wire.shed, wire.shed_total)
+
+    def _account(self, number: int, lane: Lane, wire: WireCounters | None) -> LaneAccount:
+        """One lane's part. Where the wire cannot be asked, what came off it is what was offered."""
+        driver = self._receiver.drivers[number]
+        if self._receiver.device_up:
+            driver.sample_missed()
+        counters = driver.rx.counters
+        if wire is None:
+            on_wire = LaneCounters(counters.seen + driver.rx.finished() + driver.missed, 0)
+        else:
+            on_wire = wire.lanes[number] if wire.lanes else LaneCounters(wire.offered, wire.dropped)
+        delivered, octets = self._delivery.delivered(number)
+        ledger = Ledger(
+            offered=on_wire.offered,
+            delivered=delivered,
+            filtered=lane.filtered + counters.filtered,
+            in_flight=self._receiver.in_flight(number) + self._delivery.in_flight(number),
             dropped={
-                "kernel": {"tap_queue_full": wire.dropped if wire is not None else 0},
-                "card": {"miss": missed},
-                "driver": driver_drops,
-                "queue": self._delivery.dropped(),
+                "kernel": {"tap_queue_full": on_wire.dropped},
+                "card": {"miss": driver.missed},
+                "driver": {reason: getattr(counters, reason) for reason in _DRIVER_DROPS},
+                "queue": self._delivery.dropped(number),
             },
         )
+        return LaneAccount(ledger, octets, on_wire.waiting)
 
     @property
     def counters(self) -> Counters:
@@ -177,10 +194,10 @@ class Nic:
         receiver = self._receiver
         for driver in receiver.drivers:
             driver.tx.reap()
-        frames, octets = self._delivery.delivered()
+        delivered = [self._delivery.delivered(lane) for lane in range(len(receiver.drivers))]
         return Counters(
-            delivered_frames=frames,
-            delivered_bytes=octets,
+            delivered_frames=sum(frames for frames, _ in delivered),
+            delivered_bytes=sum(octets for _, octets in delivered),
             transmitted_frames=sum(driver.tx.counters.frames for driver in receiver.drivers),
             transmitted_bytes=sum(driver.tx.counters.octets for driver in receiver.drivers),
             interrupts=receiver.interrupts,
@@ -208,7 +225,7 @@ class Nic:
     @property
     def queue_frames(self) -> int:
         """Frames that wait in the delivery's queue; 0 for direct delivery."""
-        return self._delivery.in_flight()
+        return sum(self._delivery.in_flight(lane) for lane in range(len(self._receiver.drivers)))
 
     @property
     def chip(self) -> str:

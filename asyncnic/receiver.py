@@ -1,9 +1,9 @@
 """The receive side on the event loop: waits for interrupts, takes bursts off the rings, hands them back, mends the
 chip.
 
-It decides when to look and how much to take (budgets), never what a frame means, and it has no queue: what it has not
-taken lies in the card's descriptors or on the wire. Delivery (direct.py, queue.py) calls `next_burst`; nothing else
-does.
+It decides when to look, in which lane first and how much to take (budgets), never what a frame means, and it has no
+queue: what it has not taken lies in the card's descriptors or on the wire. Delivery (direct.py, queue.py) calls
+`next_burst`; nothing else does.
 """
 
 import asyncio
@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 from asyncnic.budget import BudgetControl
 from asyncnic.burst import Burst, Clock
-from asyncnic.devices.device import Device, DeviceLost
+from asyncnic.devices.device import NEVER, Device, DeviceLost, Lane
 from asyncnic.histogram import BURST_FRAMES, SECONDS, Histogram
-from asyncnic.knobs import Knobs
+from asyncnic.knobs import Knobs, by_lane
+from asyncnic.lanes.turns import Turns
 from asyncnic.pcnet32.driver import ChipError, Driver
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,20 @@ SAMPLE_INTERVAL = 0.05  # CSR112 wraps after 65,536 losses: good for 1.3 million
 RETRY_INTERVAL = 0.5  # between attempts to bring a lost device back
 
 
+class Served:
+    """A lane with its driver, and what was handed to delivery of it: frames and octets."""
+
+    __slots__ = ("driver", "frames", "lane", "octets")
+
+    def __init__(self, lane: Lane, driver: Driver) -> None:
+        self.lane = lane
+        self.driver = driver
+        self.frames = 0
+        self.octets = 0
+
+
 class Receiver:
-    """Bursts from the lanes of one device, in the lanes' order.
+    """Bursts from the lanes of one device, the first lane that has frames before the others.
 
     Args:
         device: attached; its lanes' chips need not be up.
@@ -48,11 +61,12 @@ class Receiver:
         self.burst_frames = Histogram(BURST_FRAMES)
         self.delivery_seconds = Histogram(SECONDS)
         self.clock = clock
-        self._lanes = list(zip(device.lanes, drivers, strict=True))
-        self._frames = 0
-        self._octets = 0
+        self.current = 0
+        """The lane whose burst is in hand, or was last."""
+        self._lanes = [Served(lane, driver) for lane, driver in zip(device.lanes, drivers, strict=True)]
+        self._weights = knobs.lane_weight
+        self._turns = self._new_turns()
         self._burst: Burst | None = None
-        self._driver = drivers[0]  # whose burst it is
         self._burst_start = 0.0
         self._budget = BudgetControl(max(driver.rx.size for driver in drivers))
         self._budget_start = 0.0
@@ -110,16 +124,23 @@ class Receiver:
         budget = knobs.rx_budget
         # What is drained depends on the wire and not on the budget: then only the burst counts as the frames' cost.
         counted = self.clock() if knobs.rx_budget_auto and knobs.overload != "drain" else 0.0
+        if knobs.lane_weight is not self._weights:
+            self._weights = knobs.lane_weight
+            self._turns = self._new_turns()
         try:
-            for lane, driver in self._lanes:
+            for index in self._turns.order:
+                served = self._lanes[index]
+                lane, driver = served.lane, served.driver
                 if knobs.overload == "drain" and not self._stopping and self.device_up:
                     lane.poll(knobs.tap_queue)
                 offsets, lengths = driver.collect(budget)
                 if not offsets and not self._stopping and self.device_up and lane.poll(budget):
                     offsets, lengths = driver.collect(budget)
                 if offsets:
+                    if self._turns.weighted:
+                        self._turns.took(index)
                     now = self.clock()
-                    self._driver = driver
+                    self.current = index
                     self._burst_start = now
                     self._budget_start = counted or now
                     burst = Burst(lane.port.memory.octets, offsets, lengths, now + knobs.rx_time_budget, self.clock)
@@ -128,6 +149,9 @@ class Receiver:
         except DeviceLost as error:
             self._lose(error)
         return None
+
+    def _new_turns(self) -> Turns:
+        return Turns([lane.name for lane in self.device.lanes], by_lane(self._weights))
 
     def leave(self) -> None:
         """End the burst in hand: its frames' descriptors go back to the card in order, and the card is told to
@@ -138,9 +162,10 @@ class Receiver:
             self._burst = None
             count = len(burst.offsets)
             taken = burst.taken or count
-            self._driver.rx.leave(taken)
-            self._frames += taken
-            self._octets += sum(burst.lengths) if taken == count else sum(burst.lengths[:taken])
+            served = self._lanes[self.current]
+            served.driver.rx.leave(taken)
+            served.frames += taken
+            served.octets += sum(burst.lengths) if taken == count else sum(burst.lengths[:taken])
             self.bursts += 1
             now = self.clock()
             if taken < count and now >= burst.deadline:
@@ -154,17 +179,17 @@ class Receiver:
         if self._kick_due:
             self._kick()
 
-    def taken(self) -> tuple[int, int]:
-        """Frames and octets handed to delivery so far, those of the burst in hand included."""
-        burst = self._burst
-        if burst is None:
-            return self._frames, self._octets
-        return self._frames + burst.taken, self._octets + sum(burst.lengths[: burst.taken])
+    def taken(self, lane: int) -> tuple[int, int]:
+        """Frames and octets of lane number `lane` handed to delivery so far, those of the burst in hand included."""
+        served, burst = self._lanes[lane], self._burst
+        if burst is None or lane != self.current:
+            return served.frames, served.octets
+        return served.frames + burst.taken, served.octets + sum(burst.lengths[: burst.taken])
 
-    def in_flight(self) -> int:
-        """Finished frames that stand in the rings and were not handed to delivery."""
-        standing = sum(driver.rx.finished() for driver in self.drivers)
-        return standing - (self._burst.taken if self._burst is not None else 0)
+    def in_flight(self, lane: int) -> int:
+        """Finished frames that stand in the lane's ring and were not handed to delivery."""
+        standing = self.drivers[lane].rx.finished()
+        return standing - (self._burst.taken if self._burst is not None and lane == self.current else 0)
 
     # -- Transmission -------------------------------------------------------------------------------------------------
 
@@ -220,10 +245,10 @@ class Receiver:
         if not self.device_up or self._stopping:
             return
         try:
-            for lane, driver in self._lanes:
-                lane.interrupt()
-                driver.acknowledge()
-                lane.unmask()
+            for served in self._lanes:
+                served.lane.interrupt()
+                served.driver.acknowledge()
+                served.lane.unmask()
         except DeviceLost as error:
             self._lose(error)
 
@@ -232,11 +257,11 @@ class Receiver:
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
         polled = False
-        for lane, _ in self._lanes:
+        for lane in self.device.lanes:
             fd = lane.fileno()
             if fd is None:
                 polled = True
-            elif fd not in self._watched:
+            elif fd != NEVER and fd not in self._watched:
                 loop.add_reader(fd, self._readable, fd)
                 self._watched.add(fd)
         timer = loop.call_later(POLL_INTERVAL, self._wake) if polled else None
@@ -274,7 +299,8 @@ class Receiver:
         while self.clock() < end and not self._stopping:
             await asyncio.sleep(0)
             try:
-                if any(lane.poll(self.knobs.rx_budget) or driver.rx.finished() for lane, driver in self._lanes):
+                budget = self.knobs.rx_budget
+                if any(served.lane.poll(budget) or served.driver.rx.finished() for served in self._lanes):
                     return True
             except DeviceLost as error:
                 self._lose(error)

@@ -18,7 +18,8 @@ from pydantic.fields import FieldInfo
 
 from asyncnic import values
 from asyncnic.errors import SettingsError
-from asyncnic.knobs import Knobs
+from asyncnic.knobs import Knobs, by_lane
+from asyncnic.lanes.rules import ALLOWED, DEFAULT_LANES, parse_lanes, parse_shed
 from asyncnic.values import Interface
 
 PREFIX = "ASYNCNIC_"
@@ -28,8 +29,13 @@ the packet path runs (`asyncnic.hot`)."""
 _INJECTED = re.compile(r"ASYNCNIC_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP)\w*)?)")
 """What Kubernetes puts into every container for a Service that is called asyncnic."""
 
-LIVE = frozenset({"rx_budget", "rx_time_budget", "busy_poll", "queue_limit", "queue_policy", "overload", "tap_queue"})
+LIVE = frozenset(
+    {"rx_budget", "rx_time_budget", "busy_poll", "queue_limit", "queue_policy", "overload", "tap_queue"}
+    | {"lane", "shed", "lane_queue", "lane_weight"}
+)
 """Settings that a reload or `tune` applies while frames flow: the fields of `Knobs`."""
+WITH_COMMAS = frozenset({"lane", "shed"})
+"""Lists whose items have commas in them: where they come as one text, semicolons are between them."""
 
 Seconds = PlainSerializer(values.show_duration, when_used="json")
 
@@ -68,6 +74,9 @@ class Settings(BaseModel):
     service: tuple[Annotated[str, BeforeValidator(values.service)], ...] = Field(
         ("udp-echo:7",), title="NAME:PORT", description="service of the inet stack (repeatable)"
     )
+    workers: Annotated[int, BeforeValidator(values.whole_within(1, 64))] = Field(
+        1, title="N", description="processes that share the frames of a TAP, each with a queue, a ring and a stack"
+    )
     rx_ring: Annotated[int, BeforeValidator(values.power_of_two_within(1, 512))] = Field(
         256, title="N", description="receive descriptors, a power of two from 1 to 512"
     )
@@ -94,7 +103,25 @@ class Settings(BaseModel):
         description="frames beyond the free descriptors: leave them to the TAP's queue, or drain and count MISS",
     )
     tap_queue: Annotated[int, BeforeValidator(values.whole_within(1, 65536))] = Field(
-        1000, title="FRAMES", description="frames that the kernel's TAP queue holds, at most"
+        1000, title="FRAMES", description="frames that the kernel's TAP queue holds, at most; that of each lane"
+    )
+    lane: Annotated[tuple[str, ...], BeforeValidator(values.rules(parse_lanes))] = Field(
+        DEFAULT_LANES,
+        title="NAME=RULE",
+        description="lane of a TAP, highest first (repeatable; bulk, which takes the rest, comes last by itself); "
+        f"RULE is a comma list of {ALLOWED}",
+    )
+    shed: Annotated[tuple[str, ...], BeforeValidator(values.rules(parse_shed))] = Field(
+        (), title="RULE", description="frames that are dropped before they are queued; RULE as for --lane (repeatable)"
+    )
+    lane_queue: tuple[Annotated[str, BeforeValidator(values.lane_number(1, 65536))], ...] = Field(
+        (), title="NAME=FRAMES", description="--tap-queue of one lane (repeatable)"
+    )
+    lane_weight: tuple[Annotated[str, BeforeValidator(values.lane_number(1, 1024))], ...] = Field(
+        (),
+        title="NAME=BURSTS",
+        description="bursts in a row that a lane may have while lanes below it wait; without, as many as it likes "
+        "(repeatable)",
     )
     busy_poll: Annotated[float, BeforeValidator(values.duration_within(0.0, 0.1)), Seconds] = Field(
         0.0, title="TIME", description="look at an empty ring for so long before waiting for the interrupt, like 50us"
@@ -149,7 +176,7 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], config_path: P
             origins[name] = flag(name) if given is True else f"{flag(name)} {shown(given)}"
     for name in raw:
         if is_list(name):
-            raw[name] = _as_list(raw[name])
+            raw[name] = _as_list(raw[name], ";" if name in WITH_COMMAS else ",")
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
@@ -228,10 +255,10 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
 
 
-def _as_list(value: object) -> object:
-    """Lists as they come: repeated flags, a TOML array, or text with commas; an empty text is no item."""
+def _as_list(value: object, separator: str) -> object:
+    """Lists as they come: repeated flags, a TOML array, or text with separators; an empty text is no item."""
     if isinstance(value, str):
-        value = value.split(",")
+        value = value.split(separator)
     if isinstance(value, list | tuple):
         return tuple(item.strip() if isinstance(item, str) else item for item in value if item != "")
     return value
@@ -248,12 +275,12 @@ def _one_line(error: ValidationError, raw: Mapping[str, object], origins: Mappin
         return f"{origin}: {first['ctx']['error']}"
     words = choices(Settings.model_fields[name])
     if words:
-        return f"{origin}: must be {' or '.join(words)}" if len(words) == 2 else f"{origin}: must be {_listed(words)}"
+        return f"{origin}: must be {_listed(words)}"
     return f"{origin}: must be a list of text"
 
 
 def _listed(words: tuple[str, ...]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _consistent(settings: Settings) -> Settings:
@@ -268,8 +295,17 @@ def _consistent(settings: Settings) -> Settings:
     host = settings.host_address
     if host is not None and host.ip in {address.ip for address in settings.address}:
         raise SettingsError(f"{settings.origin('host_address')}: must differ from --address")
+    if settings.workers > 1 and not settings.device.startswith("tap:"):
+        raise SettingsError(f"{settings.origin('workers')}: only a TAP has queues to share: use --device tap:NAME")
+    if settings.workers > 1 and settings.stack == "kernel":
+        raise SettingsError(f"{settings.origin('workers')}: --stack kernel has one TAP to write to: use --workers 1")
     if settings.given("service") and settings.service and settings.stack != "inet":
         raise SettingsError(f"{settings.origin('service')}: needs --stack inet")
+    lanes = [lane.name for lane in parse_lanes(settings.lane)]
+    for name in ("lane_queue", "lane_weight"):
+        for lane in by_lane(getattr(settings, name)):
+            if lane not in lanes:
+                raise SettingsError(f"{settings.origin(name)}: there is no lane {lane}: use {_listed(tuple(lanes))}")
     return settings
 
 

@@ -7,7 +7,7 @@ checks, or looks at the machine: whether a device or a port exists is for those 
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Interface, IPv6Interface
 
 Interface = IPv4Interface | IPv6Interface
@@ -154,6 +154,30 @@ def service(value: object) -> str:
     if match is None or not 1 <= int(match[1]) <= 65535:
         raise ValueError("must be NAME:PORT, like udp-echo:7")
     return str(value)
+
+
+def lane_number(low: int, high: int) -> Callable[[object], str]:
+    """A checker for "NAME=NUMBER" with a number from `low` to `high`; which lanes there are is for others to know."""
+
+    def check(value: object) -> str:
+        name, _, number = str(value).partition("=")
+        whole = _whole(number)
+        if not name.strip() or whole is None or not low <= whole <= high:
+            raise ValueError(f"must be NAME=NUMBER, the name of a lane and a whole number from {low} to {high}")
+        return f"{name.strip()}={whole}"
+
+    return check
+
+
+def rules(parse: Callable[[Sequence[str]], object]) -> Callable[[object], object]:
+    """A checker for rules of lanes or of what is shed, which are read together by `parse`."""
+
+    def check(value: object) -> object:
+        if isinstance(value, tuple) and all(isinstance(item, str) for item in value):
+            parse(value)
+        return value
+
+    return check
 
 
 def listen(value: object) -> str:

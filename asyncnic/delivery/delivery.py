@@ -15,14 +15,14 @@ class Delivery(Protocol):
             StopAsyncIteration: the nic was stopped and everything it held was delivered.
         """
 
-    def delivered(self) -> tuple[int, int]:
-        """Frames and octets handed to the stack so far."""
+    def delivered(self, lane: int) -> tuple[int, int]:
+        """Frames and octets of lane number `lane` handed to the stack so far."""
 
-    def in_flight(self) -> int:
-        """Frames that wait here for the stack."""
+    def in_flight(self, lane: int) -> int:
+        """Frames of the lane that wait here for the stack."""
 
-    def dropped(self) -> dict[str, int]:
-        """Frames dropped here, by reason."""
+    def dropped(self, lane: int) -> dict[str, int]:
+        """Frames of the lane dropped here, by reason."""
 
     async def close(self) -> None:
         """End whatever runs for the delivery."""

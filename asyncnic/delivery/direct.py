@@ -28,15 +28,15 @@ class DirectDelivery:
             await receiver.wait()
         return burst
 
-    def delivered(self) -> tuple[int, int]:
+    def delivered(self, lane: int) -> tuple[int, int]:
         """Frames and octets taken by the stack."""
-        return self._receiver.taken()
+        return self._receiver.taken(lane)
 
-    def in_flight(self) -> int:
+    def in_flight(self, lane: int) -> int:
         """Always 0: there is no place to wait in."""
         return 0
 
-    def dropped(self) -> dict[str, int]:
+    def dropped(self, lane: int) -> dict[str, int]:
         """Always empty: there is no place to be dropped from."""
         return {}
 

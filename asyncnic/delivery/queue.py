@@ -5,7 +5,10 @@ copying each frame into the queue or throwing it away when the queue is full. Un
 into frames that are thrown away; that is what direct delivery avoids. Policy "pause" stops reading instead, which
 leaves the overload on the wire.
 
-The queue is a slab of fixed slots: it grows with nothing.
+With several lanes there is a queue for each, and their limit is of all together: the worker empties them in the lanes'
+order, and when they are full it is a frame of the last lane that has any which is dropped for one of a lane before it.
+
+The queues are a slab of fixed slots: they grow with nothing.
 """
 
 import asyncio
@@ -20,6 +23,19 @@ READER_TURN = 1000
 turn, a flood faster than the reader would stop the event loop for good."""
 
 
+class LaneQueue:
+    """One lane's frames, oldest first, as (slot, length); and what became of those that are no longer here."""
+
+    __slots__ = ("frames", "newest", "octets", "oldest", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[int, int]] = deque()
+        self.frames = 0
+        self.octets = 0
+        self.newest = 0
+        self.oldest = 0
+
+
 class QueueDelivery:
     """A bounded queue between `receiver` and the stack; limit and policy are read live from the receiver's knobs."""
 
@@ -28,50 +44,53 @@ class QueueDelivery:
         self._slots = receiver.knobs.queue_limit
         self._slab = memoryview(bytearray(SLOT * self._slots))
         self._free = list(range(self._slots))
-        self._queue: deque[tuple[int, int]] = deque()  # (slot, length), oldest first
+        self._queues = [LaneQueue() for _ in receiver.drivers]
+        self._waiting = 0
         self._burst: Burst | None = None
+        self._burst_lane = 0
         self._burst_slots: list[int] = []
-        self._newest = 0
-        self._oldest = 0
-        self._frames = 0
-        self._octets = 0
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._reader = asyncio.create_task(self._read(), name="asyncnic queue reader")
 
     async def next_burst(self) -> Burst:
-        """See `Delivery.next_burst`."""
+        """See `Delivery.next_burst`. All frames of a burst are of one lane."""
         self._leave()
         await asyncio.sleep(0)
-        while not self._queue:
+        while not self._waiting:
             if self._reader.done():
                 self._reader.result()
                 raise StopAsyncIteration
             self._arrived.clear()
             await self._arrived.wait()
         knobs, receiver = self._receiver.knobs, self._receiver
-        taken = [self._queue.popleft() for _ in range(min(knobs.rx_budget, len(self._queue)))]
+        lane = next(lane for lane, queue in enumerate(self._queues) if queue.waiting)
+        queue = self._queues[lane].waiting
+        taken = [queue.popleft() for _ in range(min(knobs.rx_budget, len(queue)))]
+        self._waiting -= len(taken)
+        self._burst_lane = lane
         self._burst_slots = [slot for slot, _ in taken]
         deadline = receiver.clock() + knobs.rx_time_budget
         offsets = [slot * SLOT for slot in self._burst_slots]
         self._burst = Burst(self._slab, offsets, [length for _, length in taken], deadline, receiver.clock)
         return self._burst
 
-    def delivered(self) -> tuple[int, int]:
+    def delivered(self, lane: int) -> tuple[int, int]:
         """Frames and octets taken by the stack out of the queue."""
-        burst = self._burst
-        if burst is None:
-            return self._frames, self._octets
-        return self._frames + burst.taken, self._octets + sum(burst.lengths[: burst.taken])
+        queue, burst = self._queues[lane], self._burst
+        if burst is None or lane != self._burst_lane:
+            return queue.frames, queue.octets
+        return queue.frames + burst.taken, queue.octets + sum(burst.lengths[: burst.taken])
 
-    def in_flight(self) -> int:
+    def in_flight(self, lane: int) -> int:
         """Frames in the queue, and those of the burst in hand that the stack has not taken."""
-        burst = self._burst
-        return len(self._queue) + (len(burst) - burst.taken if burst is not None else 0)
+        burst = self._burst if lane == self._burst_lane else None
+        return len(self._queues[lane].waiting) + (len(burst) - burst.taken if burst is not None else 0)
 
-    def dropped(self) -> dict[str, int]:
+    def dropped(self, lane: int) -> dict[str, int]:
         """Frames dropped at the full queue: the arriving ones ("newest") or the longest waiting ("oldest")."""
-        return {"newest": self._newest, "oldest": self._oldest}
+        queue = self._queues[lane]
+        return {"newest": queue.newest, "oldest": queue.oldest}
 
     async def close(self) -> None:
         """End the reader."""
@@ -86,11 +105,13 @@ class QueueDelivery:
             return
         self._burst = None
         taken = burst.taken or len(burst)
-        self._frames += taken
-        self._octets += sum(burst.lengths[:taken])
+        queue = self._queues[self._burst_lane]
+        queue.frames += taken
+        queue.octets += sum(burst.lengths[:taken])
         self._free.extend(self._burst_slots[:taken])
-        left = zip(self._burst_slots[taken:], burst.lengths[taken:], strict=True)
-        self._queue.extendleft(reversed(list(left)))
+        left = list(zip(self._burst_slots[taken:], burst.lengths[taken:], strict=True))
+        queue.waiting.extendleft(reversed(left))
+        self._waiting += len(left)
         self._room.set()
 
     async def _read(self) -> None:
@@ -122,7 +143,7 @@ class QueueDelivery:
         limit = self._receiver.knobs.queue_limit
         if limit > self._slots:
             self._grow(limit)
-        return min(limit - len(self._queue), len(self._free))
+        return min(limit - self._waiting, len(self._free))
 
     def _grow(self, slots: int) -> None:
         """Move to a larger slab. A burst in hand keeps the old one, where its frames are."""
@@ -133,22 +154,36 @@ class QueueDelivery:
         self._slots = slots
 
     def _enqueue(self, burst: Burst) -> None:
-        policy, slab, memory, queue = self._receiver.knobs.queue_policy, self._slab, burst.memory, self._queue
+        policy, slab, memory = self._receiver.knobs.queue_policy, self._slab, burst.memory
+        queue = self._queues[self._receiver.current]
         free = self._slots_free()
         for offset, length in zip(burst.offsets, burst.lengths, strict=True):
             if free > 0:
                 free -= 1
                 slot = self._free.pop()
-            elif policy == "drop-oldest" and queue:
-                slot, _ = queue.popleft()
-                self._oldest += 1
             elif policy == "pause":
                 return
             else:
-                burst.taken += 1
-                self._newest += 1
-                continue
+                slot = self._dropped_for(queue, policy)
             burst.taken += 1
+            if slot < 0:
+                continue
             start = slot * SLOT
             slab[start : start + length] = memory[offset : offset + length]
-            queue.append((slot, length))
+            queue.waiting.append((slot, length))
+            self._waiting += 1
+
+    def _dropped_for(self, mine: LaneQueue, policy: str) -> int:
+        """The slot of a frame that is dropped for one of lane `mine`; -1 when it is the arriving one."""
+        last = next(queue for queue in reversed(self._queues) if queue.waiting or queue is mine)
+        if last is mine and (policy == "drop-newest" or not mine.waiting):
+            mine.newest += 1
+            return -1
+        if policy == "drop-newest":
+            slot, _ = last.waiting.pop()
+            last.newest += 1
+        else:
+            slot, _ = last.waiting.popleft()
+            last.oldest += 1
+        self._waiting -= 1
+        return slot

@@ -15,6 +15,7 @@ from asyncnic.devices.qemu_process import QEMU
 from asyncnic.devices.qemu_wire import SocketWire, TapWire, Wire
 from asyncnic.devices.qtest import QtestError
 from asyncnic.devices.tap import station_address
+from asyncnic.lanes.rules import BULK
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.memory import DmaMemory
 
@@ -222,7 +223,7 @@ class QemuDevice:
         self._mac = mac
         self._ram = Ram()
         self.port = QemuPort(DmaMemory(self._ram.view(DMA_BUS, DMA_SIZE), DMA_BUS), wire)
-        self.lanes = (QemuLane(name, self.port),)
+        self.lanes = (QemuLane(BULK, self.port),)
 
     def wire(self) -> WireCounters | None:
         return self._wire.counters()

@@ -7,8 +7,8 @@ wire and its counters; a lane is in tap_lane.py, the chip is pcnet32/model.py, a
 
 import asyncio
 import hashlib
-import io
 import logging
+import os
 import socket
 
 from asyncnic.devices import tun
@@ -41,7 +41,6 @@ class TapDevice:
         self._queues = TapQueues(tap, options.knobs)
         self._counters = TapCounters()
         self._link: LinkCounters | None = None
-        self._transmitter: io.FileIO | None = None
         self._read_before = 0
 
     async def attach(self) -> None:
@@ -55,7 +54,7 @@ class TapDevice:
             if await asyncio.to_thread(attached_queues, self._tap):
                 raise tun.in_use(self._tap)
             zero = _read_counters(self._tap)
-        queues = [None if fd is None else io.FileIO(fd, "r+") for fd in self._queues.open()]
+        queues = self._queues.open()
         try:
             wanted = LinkWanted(self._options.mtu, self._queues.length, self._options.host_address)
             await set_up(self._tap, wanted)
@@ -63,23 +62,25 @@ class TapDevice:
         except BaseException:
             self._queues.detach()
             for queue in queues:
-                if queue is not None:
-                    queue.close()
+                os.close(queue)
             raise
         if not self.lanes:
             self.lanes = self._make_lanes()
         self._counters.attached(*zero, _dropped(self._queues.counts()))
         self._read_before = self._read_frames()
-        self._transmitter = queues[-1]
-        for lane, queue in zip(self.lanes, queues, strict=True):
-            lane.plug_in(queue, self._queues.steering)
+        without = len(self.lanes) - len(queues)
+        for lane in self.lanes[:without]:
+            lane.plug_in(os.dup(queues[0]), reads=False)
+        for lane, queue in zip(self.lanes[without:], queues, strict=True):
+            lane.plug_in(queue)
+        self._count()
 
     def _make_lanes(self) -> tuple[TapLane, ...]:
         options = self._options
         mac = options.mac if options.mac is not None else station_address(self._tap)
         return tuple(
-            TapLane(rule.name, index, DmaMemory.anonymous(options.memory_size), mac, options.knobs, self._send)
-            for index, rule in enumerate(self._queues.lanes)
+            TapLane(rule.name, DmaMemory.anonymous(options.memory_size), mac, options.knobs)
+            for rule in self._queues.lanes
         )
 
     def wire(self) -> WireCounters | None:
@@ -129,8 +130,7 @@ class TapDevice:
         if self._link is None:
             return  # they count from the next attachment on
         await self._queues.apply_knobs()
-        for lane in self.lanes:
-            lane.steering = self._queues.steering
+        self._count()
 
     async def close(self) -> None:
         """See `Device.close`. A TAP that we made goes away with its descriptors; one made beforehand stays."""
@@ -139,13 +139,9 @@ class TapDevice:
         for lane in self.lanes:
             lane.port.memory.close()
 
-    def _send(self, frame: memoryview) -> bool:
-        if self._transmitter is None:
-            return False
-        try:
-            return self._transmitter.write(frame) is not None
-        except OSError:
-            return False  # the TAP is down or deleted: no carrier, which the chip reports
+    def _count(self) -> None:
+        for index, lane in enumerate(self.lanes):
+            lane.count_with(self._queues.steering, index)
 
     def _read_frames(self) -> int:
         return sum(lane.read_frames for lane in self.lanes)
@@ -161,7 +157,7 @@ class TapDevice:
         except DeviceLost:
             self._counters.lost(self._read_frames() - self._read_before)
         self._link.close()
-        self._link = self._transmitter = None
+        self._link = None
         self._queues.detach()
         for lane in self.lanes:
             lane.unplug()

@@ -18,6 +18,7 @@ from asyncnic.devices import pci
 from asyncnic.devices.device import DeviceError, DeviceLost, DeviceOptions, PrivilegeError, WireCounters
 from asyncnic.devices.huge_pages import HugePage
 from asyncnic.devices.pci import PciFunction
+from asyncnic.lanes.rules import BULK
 from asyncnic.pcnet32.memory import DmaMemory
 
 _PROCESSORS = ("x86_64", "i686", "i586", "i386")
@@ -119,7 +120,7 @@ class UioDevice:
             self._config = self._open(function.path / "config", os.O_RDWR)
             registers = self._open(function.path / "resource0", os.O_RDWR)
             self.port = UioPort(registers, self._page.memory(memory_size))
-            self.lanes = (UioLane(self.name, self.port, function, self._uio, self._config),)
+            self.lanes = (UioLane(BULK, self.port, function, self._uio, self._config),)
             self._command(pci.COMMAND_IO | pci.COMMAND_MEMORY | pci.COMMAND_MASTER, 0)
         except BaseException:
             self._close()

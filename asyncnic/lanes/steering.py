@@ -182,6 +182,11 @@ class LaneSteering:
         """`frames` more were read from the lane's queue. Called once after each batch of reads: it makes the room."""
         self._counters.words[LANE_WORDS * lane + LEFT] += frames
 
+    def waiting(self, lane: int) -> int:
+        """Frames accepted into the lane's queue and not read yet. Less than 0 after frames from before `attach`."""
+        words, first = self._counters.words, LANE_WORDS * lane
+        return words[first + ACCEPTED] - words[first + LEFT]
+
     def settle(self, empty: Sequence[bool]) -> None:
         """Account for frames that were accepted and are not there. Called now and then, say with each scrape.
 
@@ -212,6 +217,15 @@ class LaneSteering:
         shed = self._slots.counts(words[SHED_WORDS:])
         return SteeringCounts(tuple(lanes), shed, sum(shed.values()) + self._slots.forgotten)
 
+    def verify(self) -> None:
+        """Have the kernel verify both programs, and attach none.
+
+        Raises:
+            PrivilegeError, DeviceError: as above.
+        """
+        with contextlib.ExitStack() as descriptors:
+            self._load(descriptors, self.lanes, [(rule, slot) for slot, rule in enumerate(self._rules)])
+
     def detach(self) -> None:
         """Take both programs off the TAP, as far as it is still there. Counts stay readable. Idempotent."""
         if self._tap >= 0:
@@ -233,12 +247,19 @@ class LaneSteering:
         pairs = list(zip(shed, slots, strict=True))
         try:
             with contextlib.ExitStack() as descriptors:
-                steering = load_program(steering_program(lanes).encode(), "asyncnic_lanes")
-                descriptors.callback(os.close, steering)
-                door = load_program(filter_program(pairs, self._counters.descriptor).encode(), "asyncnic_filter")
-                descriptors.callback(os.close, door)
+                steering, door = self._load(descriptors, lanes, pairs)
                 attach(self._tap, TUNSETFILTEREBPF, door)
                 attach(self._tap, TUNSETSTEERINGEBPF, steering)
         except DeviceError:
             self._slots.assign(before, counters)
             raise
+
+    def _load(
+        self, descriptors: contextlib.ExitStack, lanes: Sequence[LaneRule], shed: Sequence[tuple[Rule, int]]
+    ) -> tuple[int, int]:
+        """Descriptors of both programs, which `descriptors` closes."""
+        steering = load_program(steering_program(lanes).encode(), "asyncnic_lanes")
+        descriptors.callback(os.close, steering)
+        door = load_program(filter_program(shed, self._counters.descriptor).encode(), "asyncnic_filter")
+        descriptors.callback(os.close, door)
+        return steering, door
