@@ -1,4 +1,4 @@
-"""The service: device, nic, stack and HTTP put together; signals, readiness, reload, drain.
+"""The service: an engine (device, nic and stack) and HTTP put together; signals, readiness, reload, drain.
 
 It moves no frame and decides nothing about any. What it owns is the order of things: configuration is checked before
 the device is opened, the device is open before HTTP says ready, and at the end the rings are delivered before anything
@@ -11,31 +11,22 @@ import logging
 import os
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import uvloop
 
 from asyncnic import logs
 from asyncnic.devices.device import DeviceError
+from asyncnic.engine import Engine, beside, open_in_process
 from asyncnic.errors import SettingsError
-from asyncnic.histogram import Histogram
 from asyncnic.logs import fields
-from asyncnic.nic import Nic, open_nic
 from asyncnic.notify import Notifier
-from asyncnic.privileges import NET_ADMIN, has_capability
 from asyncnic.settings import LIVE, Settings, changed
-from asyncnic.stacks.choice import StackFactory, choose
-from asyncnic.supervisor import Supervisor
-from asyncnic.web.observed import Observed
+from asyncnic.stacks.choice import choose
 from asyncnic.web.security import WebConfig, load_web_config
 from asyncnic.web.server import WebServer
 
-DRAIN_SECONDS = 5.0
-"""How long a stack may take for what the rings hold when the service stops."""
-TIMER = 0.01
-"""Seconds: the timer whose lateness is the event loop's lag."""
 LOOK = 0.5
 """Seconds between looks at whether readiness has changed."""
 
@@ -64,10 +55,9 @@ async def serve(settings: Settings, reload: Reload) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        make_stack = choose(settings)
         config = load_web_config(settings.web_config, settings.origin("web_config"))
-        async with _nic(settings) as nic:
-            service = Service(settings, nic, make_stack, config, reload)
+        async with _engine(settings) as engine:
+            service = Service(engine, config, reload)
             loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
             return await service.run(stop)
     finally:
@@ -76,24 +66,18 @@ async def serve(settings: Settings, reload: Reload) -> int:
 
 
 class Service:
-    """A nic, its stack and its HTTP side, from ready to drained.
+    """An engine and its HTTP side, from ready to drained.
 
     Args:
-        settings: as loaded.
-        nic: open.
-        make_stack: from `choose`.
+        engine: open.
         config: the web config.
         reload: reads the configuration again.
     """
 
-    def __init__(
-        self, settings: Settings, nic: Nic, make_stack: StackFactory, config: WebConfig, reload: Reload
-    ) -> None:
-        self._nic = nic
+    def __init__(self, engine: Engine, config: WebConfig, reload: Reload) -> None:
+        self._engine = engine
         self._read_again = reload
-        stack = make_stack(nic)
-        self.observed = Observed(nic, settings, time.monotonic(), stack.outcomes)
-        self._supervisor = Supervisor(stack, self.observed, lambda: nic.counters.delivered_frames)
+        self.observed = engine.observed
         self._web = WebServer(self.observed, config, self.reload)
         self._notifier = Notifier(os.environ)
         self._reloading: asyncio.Task[None] | None = None
@@ -106,8 +90,7 @@ class Service:
         """
         addresses = await self._web.start()
         try:
-            lag, manager = measure_lag(self.observed.loop_lag), self._tell_manager()
-            async with _tasks(lag, manager, self._supervisor.run()) as (_, _, supervision):
+            async with beside(self._tell_manager(), self._engine.run()) as (_, supervision):
                 supervision.add_done_callback(lambda _: stop.set())
                 self.observed.phase = "running"
                 self._announce(addresses)
@@ -115,7 +98,7 @@ class Service:
                 await self._drain(supervision)
         finally:
             await self._web.stop()
-        print(json.dumps(self._nic.ledger().as_json()), file=sys.stderr, flush=True)
+        print(json.dumps(self.observed.nic.ledger().as_json()), file=sys.stderr, flush=True)
         return 0
 
     async def reload(self) -> None:
@@ -134,11 +117,11 @@ class Service:
             self._notifier.ready(self._status())
 
     async def _apply(self, new: Settings) -> None:
-        old, knobs = self.observed.settings, self._nic.knobs
+        old, knobs = self.observed.settings, self.observed.nic.knobs
         for name in LIVE:
             setattr(knobs, name, getattr(new, name))
         try:
-            await self._nic.device.apply_knobs()
+            await self._engine.apply_knobs()
         finally:
             self.observed.settings = old.model_copy(update={name: getattr(knobs, name) for name in LIVE})
             names = ",".join(sorted(changed(old, self.observed.settings)))
@@ -159,7 +142,7 @@ class Service:
             log.error("reload refused", extra=fields(problem=str(error)))
 
     def _announce(self, addresses: list[tuple[str, int]]) -> None:
-        settings, nic = self.observed.settings, self._nic
+        settings, nic = self.observed.settings, self.observed.nic
         scheme = "https" if self._web.uses_tls else "http"
         for host, port in addresses:
             url = f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
@@ -178,15 +161,15 @@ class Service:
         self._notifier.ready(self._status())
 
     async def _drain(self, supervision: asyncio.Task[None]) -> None:
-        """Not ready; no more frames; what the rings hold is delivered, within DRAIN_SECONDS."""
+        """Not ready; no more frames; what the rings hold is delivered, within the engine's patience."""
         self.observed.phase = "stopping"
         self._notifier.stopping("delivering what the rings hold")
-        log.info("stopping", extra=fields(device=self._nic.device.name))
-        self._nic.stop()
-        self._supervisor.finish()
-        done, _ = await asyncio.wait({supervision}, timeout=DRAIN_SECONDS)
+        log.info("stopping", extra=fields(device=self.observed.nic.device.name))
+        self._engine.finish()
+        patience = self._engine.patience
+        done, _ = await asyncio.wait({supervision}, timeout=patience)
         if not done:
-            log.warning("the stack did not take what the rings hold", extra=fields(seconds=DRAIN_SECONDS))
+            log.warning("the stack did not take what the rings hold", extra=fields(seconds=patience))
         else:
             supervision.result()
 
@@ -202,44 +185,18 @@ class Service:
                 notifier.status(self._status())
 
     def _status(self) -> str:
-        return self.observed.not_ready or f"serving {self._nic.device.name}"
+        return self.observed.not_ready or f"serving {self.observed.nic.device.name}"
 
 
-async def measure_lag(histogram: Histogram) -> None:
-    """Observe for ever how late a timer of 10 ms fires, in seconds."""
-    while True:
-        # Not the loop's own clock: uvloop's stands still within a turn and ticks in milliseconds.
-        due = time.monotonic() + TIMER
-        await asyncio.sleep(TIMER)
-        histogram.observe(max(0.0, time.monotonic() - due))
+def _engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
+    """The engine that `settings` describe.
 
+    Raises:
+        SettingsError: there is no such stack.
+    """
+    make_stack = choose(settings)
+    if settings.workers == 1:
+        return open_in_process(settings, make_stack)
+    from asyncnic.workers.group import open_workers
 
-@asynccontextmanager
-async def _tasks(*coroutines: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Run `coroutines` beside the body, which gets their tasks; they end with it."""
-    running = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    try:
-        yield running
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _nic(settings: Settings) -> AsyncIterator[Nic]:
-    """The nic that `settings` describe."""
-    host = settings.host_address
-    if host is not None and not settings.given("host_address") and not has_capability(NET_ADMIN):
-        host = None  # only a default, and an unprivileged run on a TAP made beforehand must not fail for it
-    async with open_nic(
-        settings.device,
-        mac=bytes.fromhex(settings.mac.replace(":", "")) if settings.mac else None,
-        mtu=settings.mtu,
-        rx_ring=settings.rx_ring,
-        tx_ring=settings.tx_ring,
-        host_address=str(host or ""),
-        knobs=settings.knobs(),
-        delivery=settings.delivery,
-    ) as nic:
-        yield nic
+    return open_workers(settings)

@@ -17,8 +17,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from asyncnic.engine import measure_lag
 from asyncnic.histogram import SECONDS, Histogram
-from asyncnic.service import measure_lag, serve
+from asyncnic.service import serve
 from asyncnic.settings import Settings, load
 from tests.process import refusal, service
 

@@ -26,6 +26,11 @@ class Stack:
 
     run: Callable[[], Awaitable[object]]
     outcomes: Callable[[], Outcomes]
+    connect: Callable[[Callable[[memoryview], None]], None] | None = None
+    """Give the stack what passes a frame on to the stacks of other workers with the same addresses: frames that one of
+    them may wait for, such as ARP replies. None: it has no use for that."""
+    overhear: Callable[[bytes], None] | None = None
+    """Let the stack hear such a frame of another worker's."""
 
 
 StackFactory = Callable[["Nic"], Stack]
@@ -64,7 +69,7 @@ def _inet(settings: Settings) -> StackFactory:
 
     def make(nic: "Nic") -> Stack:
         stack = InetStack(nic, settings.address, services)
-        return Stack(stack.run, stack.inet.outcomes)
+        return Stack(stack.run, stack.inet.outcomes, stack.inet.connect, stack.inet.overhear)
 
     return make
 

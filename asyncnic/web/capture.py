@@ -13,7 +13,7 @@ from aiohttp import web
 from asyncnic import pcapng
 from asyncnic.burst import Burst
 from asyncnic.version import build_info
-from asyncnic.web.observed import NicView
+from asyncnic.web.observed import NicView, Unwatchable
 
 BUFFER_FRAMES = 4096
 MOST_CAPTURES = 4
@@ -81,10 +81,13 @@ class Captures:
             raise web.HTTPBadRequest(text=f"count={text[:40]!r}: must be a whole number\n")
         if len(self._buffers) >= MOST_CAPTURES:
             raise web.HTTPServiceUnavailable(text=f"{MOST_CAPTURES} captures are running: end one first\n")
+        try:
+            self._nic.watch(self.watch)
+        except Unwatchable as error:
+            raise web.HTTPNotImplemented(text=f"{error}\n") from None
         response = web.StreamResponse(headers={"Content-Type": "application/x-pcapng", "Cache-Control": "no-store"})
         buffer = CaptureBuffer()
         self._buffers.add(buffer)
-        self._nic.watch(self.watch)
         try:
             await response.prepare(request)
             await self._stream(request, response, buffer, int(text) or None)

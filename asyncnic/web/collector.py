@@ -4,7 +4,7 @@ Names, types and labels are a contract with dashboards and alerts. Every value a
 scrape on, at 0, and none comes off the wire. HELP gives the name under which ethtool and ip know the same number.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -16,14 +16,15 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from asyncnic.histogram import Histogram
-from asyncnic.knobs import Knobs
+from asyncnic.knobs import Knobs, by_lane
+from asyncnic.ledger import SHED
 from asyncnic.version import build_info
 from asyncnic.web.observed import Observed
 
 DROP_REASONS: Mapping[str, tuple[str, ...]] = {
     "kernel": ("tap_queue_full",),
     "card": ("miss",),
-    "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "resync"),
+    "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "resync", "worker_lost"),
     "queue": ("newest", "oldest"),
 }
 RECEIVE_ERRORS = ("crc", "framing", "overflow", "buffer", "length")
@@ -46,26 +47,45 @@ class NicCollector(Collector):
         return self._observed.nic.device.name
 
     def _ledger(self) -> Iterator[Metric]:
-        nic, device = self._observed.nic, self._device
-        ledger = nic.ledger()
-        yield self._counter("offered_frames", "Frames that the wire offered.", ledger.offered)
-        yield self._counter("delivered_frames", "Frames handed to the stack (rx_packets).", ledger.delivered)
-        delivered_bytes = nic.counters.delivered_bytes
-        yield self._counter("delivered_bytes", "Octets handed to the stack (rx_bytes).", delivered_bytes)
+        accounts, device = self._observed.nic.accounts(), self._device
+        total = accounts.total
+        yield self._counter("offered_frames", "Frames that the wire offered.", total.offered)
+        by_lane = ("device", "lane")
+        frames = CounterMetricFamily(
+            "asyncnic_delivered_frames", "Frames handed to the stack (rx_packets).", labels=by_lane
+        )
+        octets = CounterMetricFamily(
+            "asyncnic_delivered_bytes", "Octets handed to the stack (rx_bytes).", labels=by_lane
+        )
         dropped = CounterMetricFamily(
             "asyncnic_dropped_frames",
-            "Frames lost, by where and why: kernel = queue of the TAP full (its tx_dropped), card = no free descriptor "
-            "(rx_missed_errors, MISS), driver = unusable descriptor (rx_errors), queue = delivery queue (rx_dropped).",
-            labels=("device", "stage", "reason"),
+            "Frames lost, by where and why: kernel = queue of the TAP full (its tx_dropped) or shed by a rule, card = no "
+            "free descriptor (rx_missed_errors, MISS), driver = unusable descriptor (rx_errors), queue = delivery queue "
+            "(rx_dropped). What is shed comes into no lane.",
+            labels=("device", "stage", "reason", "lane"),
         )
-        for stage, reasons in DROP_REASONS.items():
-            for reason, frames in {**dict.fromkeys(reasons, 0), **ledger.dropped.get(stage, {})}.items():
-                dropped.add_metric((device, stage, reason), frames)
-        yield dropped
+        waiting = GaugeMetricFamily(
+            "asyncnic_lane_waiting_frames",
+            "Frames in a lane's queue of the TAP: not offered yet. Only where the lanes' programs count them.",
+            labels=by_lane,
+        )
+        for lane, account in accounts.lanes.items():
+            frames.add_metric((device, lane), account.ledger.delivered)
+            octets.add_metric((device, lane), account.delivered_bytes)
+            for stage, reasons in DROP_REASONS.items():
+                found = account.ledger.dropped.get(stage, {})
+                for reason, count in {**dict.fromkeys(reasons, 0), **found}.items():
+                    dropped.add_metric((device, stage, reason, lane), count)
+            if account.waiting is not None:
+                waiting.add_metric((device, lane), account.waiting)
+        dropped.add_metric((device, "kernel", SHED, ""), accounts.shed_total)
+        yield from (frames, octets, dropped, waiting)
+        text = "Frames that a rule of --shed dropped before they were queued, by rule; in dropped_frames too."
+        yield self._counters("shed_frames", text, "rule", accounts.shed)
         text = "Frames that the address filter did not let in: not for this station, not lost."
-        yield self._counter("filtered_frames", text, ledger.filtered)
+        yield self._counter("filtered_frames", text, total.filtered)
         text = "Frames off the wire that stand in a ring or in the delivery queue: offered, and nowhere else yet."
-        yield self._gauge("in_flight_frames", text, ledger.in_flight)
+        yield self._gauge("in_flight_frames", text, total.in_flight)
 
     def _work(self) -> Iterator[Metric]:
         nic = self._observed.nic
@@ -118,6 +138,9 @@ class NicCollector(Collector):
         yield self._counter("device_resets", text, nic.counters.resets)
         text = "Times that the ring walk had to follow a chip which jumped descriptors."
         yield self._counter("ring_resyncs", text, nic.resyncs)
+        yield self._gauge("workers", "Processes that share the frames.", observed.workers)
+        text = "Times that one of several workers ended without being asked to, and was started again."
+        yield self._counter("worker_restarts", text, observed.worker_restarts)
         yield self._histogram("loop_lag_seconds", "How late a timer of 10 ms fires.", observed.loop_lag)
 
     def _stack(self) -> Iterator[Metric]:
@@ -155,6 +178,15 @@ class NicCollector(Collector):
         for name, value in knob_values(nic.knobs).items():
             settings.add_metric((self._device, name), value)
         yield settings
+        lanes = GaugeMetricFamily(
+            "asyncnic_lane_setting",
+            "The lanes' own knobs as they stand now: tap_queue in frames, weight in bursts in a row (0: no limit).",
+            labels=("device", "lane", "name"),
+        )
+        for lane, values in lane_values(nic.knobs, nic.accounts().lanes).items():
+            for name, value in values.items():
+                lanes.add_metric((self._device, lane, name), value)
+        yield lanes
         yield InfoMetricFamily("asyncnic_build", "What this program is.", value=build_info())
 
     def _counter(self, name: str, text: str, value: float) -> Metric:
@@ -197,3 +229,9 @@ def knob_values(knobs: Knobs) -> dict[str, float]:
         "overload": OVERLOADS.index(knobs.overload),
         "tap_queue": knobs.tap_queue,
     }
+
+
+def lane_values(knobs: Knobs, lanes: Iterable[str]) -> dict[str, dict[str, int]]:
+    """The knobs that each of `lanes` has for itself."""
+    queues, weights = by_lane(knobs.lane_queue), by_lane(knobs.lane_weight)
+    return {lane: {"tap_queue": queues.get(lane, knobs.tap_queue), "weight": weights.get(lane, 0)} for lane in lanes}

@@ -4,14 +4,15 @@ Reading is all that is done through it (but for `watch`, which adds a reader). E
 others own and keep; one look at them, on the loop's thread, is one moment.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from asyncnic.burst import Burst
+from asyncnic.errors import Failed
 from asyncnic.histogram import SECONDS, Histogram
 from asyncnic.knobs import Knobs
-from asyncnic.ledger import Ledger
+from asyncnic.ledger import Accounts, Ledger
 from asyncnic.settings import Settings
 
 Outcomes = Mapping[str, Mapping[str, int]]
@@ -81,6 +82,9 @@ class NicView(Protocol):
     def ledger(self) -> Ledger:
         """Every term of the conservation law, read now."""
 
+    def accounts(self) -> Accounts:
+        """The same, lane by lane."""
+
     def ring_descriptors(self) -> Mapping[str, Mapping[str, int]]:
         """Descriptors by ring ("rx", "tx") and owner ("card", "host")."""
 
@@ -91,7 +95,19 @@ class NicView(Protocol):
         """The words of each descriptor of the rings ("rx", "tx"): buffer address, status, count or errors."""
 
     def watch(self, watcher: Callable[[Burst], None] | None) -> None:
-        """Show each burst to `watcher` as the stack gets it; None ends that."""
+        """Show each burst to `watcher` as the stack gets it; None ends that.
+
+        Raises:
+            Unwatchable: the bursts are not in this process.
+        """
+
+
+class Unwatchable(Failed):
+    """The nic's bursts cannot be shown. The message says when they can."""
+
+
+async def _fresh(rings: bool) -> None:
+    """Numbers that are read where they are counted are always fresh."""
 
 
 @dataclass(slots=True)
@@ -111,6 +127,12 @@ class Observed:
     """How often the stack coroutine ended without being asked to."""
     loop_lag: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     """How late a timer of 10 ms fires, in seconds."""
+    workers: int = 1
+    """Processes that share the frames."""
+    worker_restarts: int = 0
+    """How often one of them ended without being asked to, and was started again."""
+    refresh: Callable[[bool], Awaitable[None]] = _fresh
+    """Await it before a look: brings the numbers of other processes here, with True descriptors and registers too."""
 
     @property
     def not_ready(self) -> str:

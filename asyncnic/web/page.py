@@ -99,6 +99,7 @@ class LivePage:
         try:
             await response.prepare(request)
             await response.write(_event(list(self._history), "history"))
+            await self._observed.refresh(False)
             await response.write(self._now())
             # Shielded: a page that is closed takes its own waiting away, not that of all the others.
             while event := await asyncio.shield(self._next):
@@ -123,6 +124,7 @@ class LivePage:
         while True:
             await asyncio.sleep(PERIOD)
             observed = self._observed
+            await observed.refresh(False)
             ledger = observed.nic.ledger()
             counts: dict[str, int] = {
                 "offered": ledger.offered,

@@ -127,6 +127,7 @@ class WebServer:
         response.headers.update(self._config.http_server_config.headers)
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        await self._observed.refresh(False)
         families: list[Metric] = [*NicCollector(self._observed).collect(), *self._process.collect()]
         body, content_type = await render(families, request.headers.get("Accept", ""))
         response = web.Response(body=body, headers={"Content-Type": content_type})
@@ -152,12 +153,15 @@ class WebServer:
         return web.Response(text="reloaded\n")
 
     async def _stats(self, request: web.Request) -> web.Response:
+        await self._observed.refresh(False)
         return _json(stats(self._observed, time.monotonic()))
 
     async def _ring(self, request: web.Request) -> web.Response:
+        await self._observed.refresh(True)
         return _json(decode.ring(self._observed.nic.ring_words()))
 
     async def _registers(self, request: web.Request) -> web.Response:
+        await self._observed.refresh(True)
         try:
             values = self._observed.nic.registers()
         except DeviceLost as error:

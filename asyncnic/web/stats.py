@@ -16,7 +16,8 @@ from asyncnic.web.observed import Observed
 def stats(observed: Observed, now: float) -> dict[str, object]:
     """Everything, as JSON's types. `now` is monotonic, in seconds, on the scale of `observed.started`."""
     nic = observed.nic
-    ledger = nic.ledger()
+    accounts = nic.accounts()
+    ledger = accounts.total
     counters = nic.counters
     return {
         **ledger.as_json(),
@@ -24,6 +25,11 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
             stage: {**dict.fromkeys(reasons, 0), **ledger.dropped.get(stage, {})}
             for stage, reasons in DROP_REASONS.items()
         },
+        "lanes": {
+            name: {**lane.ledger.as_json(), "delivered_bytes": lane.delivered_bytes, "waiting": lane.waiting}
+            for name, lane in accounts.lanes.items()
+        },
+        "shed": dict(accounts.shed),
         "device": {
             "name": nic.device.name,
             "backend": nic.device.backend,
@@ -48,6 +54,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
         "queue": {"frames": nic.queue_frames, "limit": observed.queue_limit},
         "stack": {protocol: dict(outcomes) for protocol, outcomes in observed.outcomes().items()},
         "stack_failures": observed.stack_failures,
+        "workers": {"count": observed.workers, "restarts": observed.worker_restarts},
         "burst_frames": _histogram(nic.burst_frames),
         "delivery_seconds": _histogram(nic.delivery_seconds),
         "loop_lag_seconds": _histogram(observed.loop_lag),
@@ -59,8 +66,10 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
 def settings_as_they_stand(observed: Observed) -> dict[str, object]:
     """The settings, with the knobs as they have been turned since."""
     live: dict[str, object] = dataclasses.asdict(observed.nic.knobs)
-    for name in ("rx_time_budget", "busy_poll"):
+    for name in ("rx_time_budget", "busy_poll", "target_lag"):
         live[name] = show_duration(getattr(observed.nic.knobs, name))
+    if live.pop("rx_budget_auto"):
+        live["rx_budget"] = "auto"
     return {**observed.settings.model_dump(mode="json"), **live}
 
 

@@ -26,6 +26,16 @@ from asyncnic.stacks.inet.udp import WILDCARDS, Udp
 FLOW_LIFETIME = 30.0
 """Seconds after which every flow takes the slow way once, so that routers' MAC addresses stay true."""
 
+PASSED_ON = frozenset(
+    (
+        *(Outcome.ARP_REPLY, Outcome.ARP_IGNORED, Outcome.ICMPV6_NEIGHBOUR_ADVERTISEMENT),
+        *(Outcome.ICMP_ERROR_DELIVERED, Outcome.ICMP_ERROR_IGNORED),
+        *(Outcome.ICMPV6_ERROR_DELIVERED, Outcome.ICMPV6_ERROR_IGNORED, Outcome.ICMPV6_PACKET_TOO_BIG),
+    )
+)
+"""What other hosts with these addresses and this MAC address (workers of one service) must hear too: one of them may
+wait for it. No such frame is answered."""
+
 _udp_burst = hot.choose(fast.udp_burst)
 _P = TypeVar("_P", bound=asyncio.DatagramProtocol)
 
@@ -73,6 +83,7 @@ class Inet:
         self._clock = clock
         self._counts = [0] * len(Outcome)
         self._link = Link(mac, send, self.totals, full)
+        self._pass_on: Callable[[memoryview], None] | None = None
         self._waiting: dict[Endpoint, None] = {}
         self._flows_until = clock() + FLOW_LIFETIME
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,6 +123,14 @@ class Inet:
                 if not endpoint.flush():
                     break
 
+    def connect(self, pass_on: Callable[[memoryview], None]) -> None:
+        """Hand every frame whose outcome is in `PASSED_ON` to `pass_on` as well, which must not keep it."""
+        self._pass_on = pass_on
+
+    def overhear(self, frame: bytes) -> None:
+        """Take a frame that another host of the same addresses got and passed on. Its end is counted there."""
+        self._frame(memoryview(frame))
+
     def close(self) -> None:
         """Abort every endpoint: their protocols get `connection_lost(None)`."""
         for receiver in self.udp.receivers():
@@ -142,11 +161,15 @@ class Inet:
                 return
             start, length = burst.offsets[burst.taken], burst.lengths[burst.taken]
             burst.taken += 1
+            frame = burst.memory[start : start + length]
             try:
-                counts[self._frame(burst.memory[start : start + length])] += 1
+                outcome = self._frame(frame)
+                counts[outcome] += 1
             except (SystemExit, KeyboardInterrupt):
                 counts[Outcome.UDP_HANDLER_ERROR] += 1
                 raise
+            if self._pass_on is not None and outcome in PASSED_ON:
+                self._pass_on(frame)
             if burst.clock() >= burst.deadline:
                 return
 

@@ -1,0 +1,131 @@
+"""A TAP whose queues others read: it holds them open, sets the host side up, and counts what the wire offered.
+
+No chip and no frame is here. Whoever holds a descriptor keeps its queue with all that waits in it; so a reader may die,
+and the next one finds the frames where they were.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+
+from asyncnic.devices import tun
+from asyncnic.devices.device import DeviceError, WireCounters
+from asyncnic.devices.link import LinkCounters, LinkWanted, attached_queues, set_queue_length, set_up
+from asyncnic.devices.tap_counters import TapCounters
+
+
+class SharedTap:
+    """The queues of the TAP `tap`.
+
+    Args:
+        tap: the interface's name.
+        count: how many queues.
+        wanted: how its host side shall be.
+
+    Attributes:
+        queues: a descriptor for each; none while there is no TAP.
+    """
+
+    backend = "tap"
+
+    def __init__(self, tap: str, count: int, wanted: LinkWanted) -> None:
+        self.name = f"tap:{tap}"
+        self.queues: Sequence[int] = ()
+        self._tap = tap
+        self._count = count
+        self._wanted = wanted
+        self._counters = TapCounters()
+        self._link: LinkCounters | None = None
+        self._read_before = 0
+
+    @property
+    def queue_length(self) -> int:
+        """Frames that each queue holds, at most."""
+        return self._wanted.queue_length
+
+    async def attach(self) -> None:
+        """Open the queues, making the TAP where there is none, and set its host side up.
+
+        Raises:
+            DeviceError, PrivilegeError: see `tun.attach` and `link.set_up`.
+        """
+        zero = (0, 0)
+        if tun.exists(self._tap):
+            if await asyncio.to_thread(attached_queues, self._tap):
+                raise tun.in_use(self._tap)
+            zero = _count(self._tap)
+        queues: list[int] = []
+        try:
+            while len(queues) < self._count:
+                queues.append(tun.attach(self._tap, queues=True))
+            await set_up(self._tap, self._wanted)
+            self._link = LinkCounters(self._tap, socket.if_nametoindex(self._tap))
+        except BaseException:
+            for queue in queues:
+                os.close(queue)
+            raise
+        self._counters.attached(*zero, 0)
+        self._read_before = self._counters.packets
+        self.queues = queues
+
+    def wire(self) -> WireCounters:
+        """tx_packets + tx_dropped of the TAP since it was first attached to, across loss and re-attachment.
+
+        Raises:
+            DeviceLost: the TAP was deleted. `lose` it.
+        """
+        if self._link is not None:
+            self._counters.update(*self._link.read(), 0)
+        dropped = self._counters.dropped_beside
+        return WireCounters(self._counters.packets + dropped, dropped)
+
+    def lose(self, read: int) -> None:
+        """Let go of a TAP that was deleted. Its counters are gone with it: what counts is what was read, and the drops
+        as last seen.
+
+        Args:
+            read: frames that were read of all queues since the first attachment.
+        """
+        self._counters.lost(read - self._read_before)
+        self.close()
+
+    async def reattach(self) -> bool:
+        """Try to open the queues of a TAP that is back; True when that worked.
+
+        A TAP that was deleted is waited for, not made again: whoever deleted it may mean it.
+        """
+        if not tun.exists(self._tap):
+            return False
+        try:
+            await self.attach()
+        except (DeviceError, OSError):
+            return False
+        return True
+
+    async def set_queue_length(self, length: int) -> None:
+        """Change how many frames each queue holds.
+
+        Raises:
+            DeviceError, PrivilegeError: the kernel refuses; it stays as it was.
+        """
+        if length != self.queue_length:
+            await set_queue_length(self._tap, length)
+            self._wanted = LinkWanted(self._wanted.mtu, length, self._wanted.address)
+
+    def close(self) -> None:
+        """Close all descriptors; counts stay. A TAP that we made goes away when the last reader has closed its own."""
+        for queue in self.queues:
+            os.close(queue)
+        self.queues = ()
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+
+def _count(tap: str) -> tuple[int, int]:
+    counters = LinkCounters(tap, socket.if_nametoindex(tap))
+    try:
+        return counters.read()
+    finally:
+        counters.close()

@@ -1,0 +1,122 @@
+"""Several workers' nics as the one that observers read (`asyncnic.web.observed.NicView`). Only sums; asks nobody."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from asyncnic.burst import Burst
+from asyncnic.devices.device import DeviceLost, WireCounters
+from asyncnic.histogram import BURST_FRAMES, SECONDS, Histogram
+from asyncnic.knobs import Knobs
+from asyncnic.ledger import Ledger
+from asyncnic.nic import Counters
+from asyncnic.web.observed import Unwatchable
+from asyncnic.workers.snapshot import NOTHING, Counted, Names, Snapshot, Table, descriptors, total
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNames:
+    """The names of the TAP that the workers share."""
+
+    name: str
+    backend: str
+
+
+class MergedNic:
+    """What all workers together have done, as of the last `update`. Chip and address are the same in all of them.
+
+    Args:
+        device: the TAP's names.
+        knobs: the live knobs, the same in all workers.
+    """
+
+    def __init__(self, device: DeviceNames, knobs: Knobs) -> None:
+        self.device = device
+        self.knobs = knobs
+        self.device_up = False
+        self.burst_frames = Histogram(BURST_FRAMES)
+        self.delivery_seconds = Histogram(SECONDS)
+        self.counted = NOTHING
+        self._snapshots: Sequence[Snapshot] = ()
+        self._ledger = Ledger(0, 0, 0, 0)
+
+    def update(self, snapshots: Sequence[Snapshot], buried: Counted, lost: int, wire: WireCounters, up: bool) -> None:
+        """Show new numbers.
+
+        Args:
+            snapshots: of the workers that are there; at least one once there were any.
+            buried: what workers that are gone had counted.
+            lost: frames that those had read and not accounted for.
+            wire: the TAP's own count.
+            up: whether the TAP is there.
+        """
+        self._snapshots = snapshots or self._snapshots
+        self.counted = total(snapshots, buried)
+        self.counted.burst_frames.put_into(self.burst_frames)
+        self.counted.delivery_seconds.put_into(self.delivery_seconds)
+        self.device_up = up and all(snapshot.standing.device_up for snapshot in snapshots)
+        extra = {"kernel": {"tap_queue_full": wire.dropped}, "driver": {"worker_lost": lost}}
+        in_flight = sum(snapshot.standing.in_flight for snapshot in snapshots)
+        self._ledger = replace(self.counted.ledger, in_flight=in_flight) + Ledger(0, 0, 0, 0, extra)
+        self._ledger = replace(self._ledger, offered=wire.offered)
+
+    def ledger(self) -> Ledger:
+        """Where every frame was. Offered is the TAP's own count; all else was counted by the workers, each at a moment
+        of its own, so that under load frames that were on the way between these moments are missing.
+        """
+        return self._ledger
+
+    @property
+    def chip(self) -> str:
+        return self._snapshots[0].standing.chip
+
+    @property
+    def mac(self) -> bytes:
+        return bytes.fromhex(self._snapshots[0].standing.mac.replace(":", ""))
+
+    @property
+    def counters(self) -> Counters:
+        return self.counted.counters
+
+    @property
+    def receive_errors(self) -> Names:
+        return self.counted.receive_errors
+
+    @property
+    def transmit_errors(self) -> Names:
+        return self.counted.transmit_errors
+
+    @property
+    def queue_frames(self) -> int:
+        return sum(snapshot.standing.queue_frames for snapshot in self._snapshots)
+
+    @property
+    def resyncs(self) -> int:
+        return self.counted.resyncs
+
+    def ring_descriptors(self) -> Table:
+        """Descriptors of all workers by ring and owner."""
+        return descriptors(self._snapshots)
+
+    def registers(self) -> Names:
+        """The first worker's.
+
+        Raises:
+            DeviceLost: its chip does not answer.
+        """
+        standing = self._snapshots[0].standing
+        if standing.registers_missing:
+            raise DeviceLost(standing.registers_missing)
+        return standing.registers
+
+    def ring_words(self) -> dict[str, list[tuple[int, int, int]]]:
+        """The first worker's."""
+        return self._snapshots[0].standing.ring_words
+
+    def watch(self, watcher: Callable[[Burst], None] | None) -> None:
+        """Bursts stay in the workers: there are none to show.
+
+        Raises:
+            Unwatchable: when asked to show them.
+        """
+        if watcher is not None:
+            raise Unwatchable("frames can be captured with --workers 1 only")
