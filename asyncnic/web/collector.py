@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from asyncnic.histogram import Histogram
 from asyncnic.knobs import Knobs, by_lane
-from asyncnic.ledger import SHED
+from asyncnic.ledger import SHED, Accounts
 from asyncnic.version import build_info
 from asyncnic.web.observed import Observed
 
@@ -40,15 +40,15 @@ class NicCollector(Collector):
 
     def collect(self) -> list[Metric]:
         """All families, their values read at one moment: call it on the loop's thread."""
-        return [*self._ledger(), *self._work(), *self._state(), *self._stack(), *self._facts()]
+        accounts = self._observed.nic.accounts()
+        return [*self._ledger(accounts), *self._work(), *self._state(), *self._stack(), *self._facts(accounts)]
 
     @property
     def _device(self) -> str:
         return self._observed.nic.device.name
 
-    def _ledger(self) -> Iterator[Metric]:
-        accounts, device = self._observed.nic.accounts(), self._device
-        total = accounts.total
+    def _ledger(self, accounts: Accounts) -> Iterator[Metric]:
+        total, device = accounts.total, self._device
         yield self._counter("offered_frames", "Frames that the wire offered.", total.offered)
         by_lane = ("device", "lane")
         frames = CounterMetricFamily(
@@ -59,9 +59,9 @@ class NicCollector(Collector):
         )
         dropped = CounterMetricFamily(
             "asyncnic_dropped_frames",
-            "Frames lost, by where and why: kernel = queue of the TAP full (its tx_dropped) or shed by a rule, card = no "
-            "free descriptor (rx_missed_errors, MISS), driver = unusable descriptor (rx_errors), queue = delivery queue "
-            "(rx_dropped). What is shed comes into no lane.",
+            "Frames lost, by where and why: kernel = queue of the TAP full, or shed by a rule (its tx_dropped), card = "
+            "no free descriptor (rx_missed_errors, MISS), driver = unusable descriptor (rx_errors), queue = delivery "
+            "queue (rx_dropped). What is shed comes into no lane.",
             labels=("device", "stage", "reason", "lane"),
         )
         waiting = GaugeMetricFamily(
@@ -157,7 +157,7 @@ class NicCollector(Collector):
         text = "Times that the stack coroutine ended without being asked to, and was started again."
         yield self._counter("stack_failures", text, observed.stack_failures)
 
-    def _facts(self) -> Iterator[Metric]:
+    def _facts(self, accounts: Accounts) -> Iterator[Metric]:
         observed, nic = self._observed, self._observed.nic
         facts = {
             "device": self._device,
@@ -183,7 +183,7 @@ class NicCollector(Collector):
             "The lanes' own knobs as they stand now: tap_queue in frames, weight in bursts in a row (0: no limit).",
             labels=("device", "lane", "name"),
         )
-        for lane, values in lane_values(nic.knobs, nic.accounts().lanes).items():
+        for lane, values in lane_values(nic.knobs, accounts.lanes).items():
             for name, value in values.items():
                 lanes.add_metric((self._device, lane, name), value)
         yield lanes

@@ -10,7 +10,7 @@ import aiohttp
 from asyncnic.burst import Burst
 from asyncnic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.knobs import Knobs
-from asyncnic.ledger import Ledger
+from asyncnic.ledger import Accounts, LaneAccount, Ledger
 from asyncnic.nic import Counters
 from asyncnic.pcnet32.descriptors import ENP, ONES, OWN, STP
 from asyncnic.settings import load
@@ -47,13 +47,20 @@ class FakeNic:
     watched: asyncio.Event = field(default_factory=asyncio.Event)
 
     def ledger(self) -> Ledger:
-        dropped = {
-            "kernel": {"tap_queue_full": 60},
+        return self.accounts().total
+
+    def accounts(self) -> Accounts:
+        bulk = {
+            "kernel": {"tap_queue_full": 53},
             "card": {"miss": 20},
             "driver": {"error_descriptor": 5, "buffer": 1},
             "queue": {},
         }
-        return Ledger(offered=1000, delivered=900, filtered=12, in_flight=2, dropped=dropped)
+        lanes = {
+            "control": LaneAccount(Ledger(104, 100, 4, 0, {"kernel": {"tap_queue_full": 0}}), 6000, 0),
+            "bulk": LaneAccount(Ledger(889, 800, 8, 2, bulk), 48000, 3),
+        }
+        return Accounts(1000, lanes, {"src:198.51.100.0/24": 7, "udp:19": 0}, 7)
 
     def ring_descriptors(self) -> dict[str, dict[str, int]]:
         return {"rx": {"card": 254, "host": 2}, "tx": {"card": 1, "host": 63}}

@@ -10,6 +10,8 @@ from asyncnic.web import collector
 from asyncnic.web.collector import NicCollector, knob_values
 from tests.web.fakes import FakeNic, observe
 
+LISTS = {"lane", "shed", "lane_queue", "lane_weight"}
+"""Knobs that are no numbers."""
 GOLDEN = Path(__file__).parent / "golden.prom"
 
 
@@ -68,7 +70,27 @@ def test_the_settings_shown_are_the_knobs_as_they_stand() -> None:
     assert value(text, "asyncnic_setting", name="rx_budget") == 8
     assert value(text, "asyncnic_setting", name="overload") == 1
     assert value(text, "asyncnic_setting", name="queue_policy") == 2
-    assert set(knob_values(nic.knobs)) == set(nic.knobs.__dataclass_fields__)
+    assert set(knob_values(nic.knobs)) == set(nic.knobs.__dataclass_fields__) - LISTS
+
+
+def test_the_lanes_own_knobs_are_shown_beside_them() -> None:
+    nic = FakeNic()
+    nic.knobs.lane_queue, nic.knobs.lane_weight = ("bulk=5000",), ("control=8",)
+    text = scrape(nic)
+    assert value(text, "asyncnic_lane_setting", lane="control", name="tap_queue") == 1000
+    assert value(text, "asyncnic_lane_setting", lane="bulk", name="tap_queue") == 5000
+    assert value(text, "asyncnic_lane_setting", lane="control", name="weight") == 8
+    assert value(text, "asyncnic_lane_setting", lane="bulk", name="weight") == 0
+
+
+def test_the_law_holds_for_each_lane_and_what_is_shed_is_in_none() -> None:
+    text = scrape(FakeNic())
+    assert value(text, "asyncnic_delivered_frames_total", lane="control") == 100
+    assert value(text, "asyncnic_dropped_frames_total", lane="bulk") == 79
+    assert value(text, "asyncnic_dropped_frames_total", reason="shed", lane="") == 7
+    assert value(text, "asyncnic_shed_frames_total", rule="src:198.51.100.0/24") == 7
+    for account in FakeNic().accounts().lanes.values():
+        assert account.ledger.imbalance == 0
 
 
 def test_a_lost_device_is_down() -> None:
