@@ -20,6 +20,7 @@ COMMANDS = {
     "bench": "Measure asyncnic, and what a user would pick instead.",
     "check": "Say what is missing for `run`, and the fix.",
     "stats": "Show the counters of a running service.",
+    "top": "Watch a running service, and turn its knobs.",
     "capture": "Write frames of a running service to a pcapng file.",
     "ring": "Show the descriptors of a running service.",
     "regs": "Show the chip's registers of a running service.",

@@ -40,20 +40,31 @@ class Endpoint:
         Raises:
             Failed: nobody listens, or what answers is not the service.
         """
-        body = b"".join(self.stream(path))
+        return self._parsed(b"".join(self.stream(path)))
+
+    def put_json(self, path: str, value: object) -> Any:
+        """Put `value` as JSON to `path`; the JSON of the answer.
+
+        Raises:
+            Failed: as for `get_json`, or the service refuses; the message says why.
+        """
+        return self._parsed(b"".join(self.stream(path, put=json.dumps(value).encode())))
+
+    def _parsed(self, body: bytes) -> Any:
         try:
             return json.loads(body)
         except ValueError:
             raise Failed(f"--url {self.shown}: what answers there is not asyncnic") from None
 
-    def stream(self, path: str, *, patient: bool = False) -> Iterator[bytes]:
+    def stream(self, path: str, *, patient: bool = False, put: bytes | None = None) -> Iterator[bytes]:
         """The body at `path`, in pieces as they come; a `patient` reader waits for the next one as long as it takes.
+        With `put` that is sent, as JSON, instead of asking for what is there.
 
         Raises:
             Failed: as for `get_json`, or the service went away in the middle.
         """
         try:
-            with self._open(path, None if patient else TIMEOUT) as response:
+            with self._open(path, None if patient else TIMEOUT, put) as response:
                 while piece := response.read1(65536):
                     yield piece
         except urllib.error.HTTPError as error:
@@ -64,7 +75,7 @@ class Endpoint:
         except (OSError, http.client.HTTPException) as error:
             raise Failed(f"--url {self.shown}: the connection broke: {error or type(error).__name__}") from None
 
-    def _open(self, path: str, timeout: float | None) -> http.client.HTTPResponse:
+    def _open(self, path: str, timeout: float | None, put: bytes | None) -> http.client.HTTPResponse:
         try:
             parts = urllib.parse.urlsplit(self.url)
             usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -72,7 +83,9 @@ class Endpoint:
             usable = False
         if not usable:
             raise Failed(f"--url {self.shown}: must be http:// or https:// with a host, and a port if need be")
-        request = urllib.request.Request(self.shown.rstrip("/") + path)
+        request = urllib.request.Request(self.shown.rstrip("/") + path, put, method="GET" if put is None else "PUT")
+        if put is not None:
+            request.add_header("Content-Type", "application/json")
         if parts.username is not None:
             pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
             request.add_header("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())

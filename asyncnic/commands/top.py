@@ -1,0 +1,109 @@
+"""`asyncnic top`: a running service in the terminal, with its knobs under the keys."""
+
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from asyncnic.client import Endpoint
+from asyncnic.commands.endpoint import endpoint_options
+from asyncnic.errors import Failed
+
+if TYPE_CHECKING:
+    from asyncnic.top import View
+
+INTERVAL = 1.0
+"""Seconds between two readings."""
+_ESCAPES = {b"\x1b[A": "up", b"\x1b[B": "down", b"\x1b[C": "right", b"\x1b[D": "left"}
+_ESCAPES |= {sequence.replace(b"[", b"O"): key for sequence, key in _ESCAPES.items()}
+
+
+@click.command()
+@endpoint_options
+def command(endpoint: Endpoint) -> None:
+    """Watch a running service: where every frame goes, how loaded it is, and its knobs. Keys turn a knob where the
+    service allows it (--enable-lifecycle).
+
+    Example: asyncnic top --url http://127.0.0.1:9732
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Failed("top needs a terminal: use `asyncnic stats --watch`, or --json for a program")
+    from asyncnic.top import View
+
+    _watch(endpoint, View(endpoint.get_json("/api/v1/stats")))
+
+
+def _watch(endpoint: Endpoint, view: "View") -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    # The first numbers are compared with the second ones soon, so that rates are there at once.
+    due = time.monotonic() + INTERVAL / 4
+    with _keys() as file, Live(view.render(), console=Console(), screen=True, auto_refresh=False) as live:
+        while True:
+            ready, _, _ = select.select([file], [], [], max(0.0, due - time.monotonic()))
+            if ready:
+                for key in keys(os.read(file, 64)):
+                    if key == "q":
+                        return
+                    _act(endpoint, view, key)
+            elif view.paused:
+                due = time.monotonic() + INTERVAL
+            else:
+                due = time.monotonic() + INTERVAL
+                _read(endpoint, view)
+            live.update(view.render(), refresh=True)
+
+
+def _read(endpoint: Endpoint, view: "View") -> None:
+    try:
+        view.take(endpoint.get_json("/api/v1/stats"))
+    except Failed as error:
+        view.message = str(error)
+
+
+def _act(endpoint: Endpoint, view: "View", key: str) -> None:
+    change = view.press(key)
+    if change is None:
+        return
+    try:
+        endpoint.put_json("/api/v1/settings", {change.name: change.value})
+        view.message = f"{change.name} is now {change.value}"
+        _read(endpoint, view)
+    except Failed as error:
+        view.message = str(error)
+
+
+def keys(typed: bytes) -> list[str]:
+    """Names of the keys in what a terminal sent at once: letters as they are, arrows by name, the rest left out."""
+    found = []
+    while typed:
+        for sequence, key in _ESCAPES.items():
+            if typed.startswith(sequence):
+                found.append(key)
+                typed = typed[len(sequence) :]
+                break
+        else:
+            if typed[:1].isascii() and typed[:1].decode("latin-1").isprintable():
+                found.append(chr(typed[0]))
+            typed = typed[1:]
+    return found
+
+
+@contextmanager
+def _keys() -> Iterator[int]:
+    """Standard input, giving keys as they are pressed and showing none of them."""
+    file = sys.stdin.fileno()
+    before = termios.tcgetattr(file)
+    tty.setcbreak(file)
+    try:
+        yield file
+    finally:
+        termios.tcsetattr(file, termios.TCSADRAIN, before)
