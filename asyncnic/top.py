@@ -62,12 +62,14 @@ class View:
     selected: int = 0
     paused: bool = False
     message: str = ""
-    """The last answer or error, in one line."""
+    """What became of the last change, in one line."""
+    trouble: str = ""
+    """Why the numbers do not come; empty: they do."""
     history: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def take(self, numbers: Numbers) -> None:
         """The service's numbers as they are now. A service that has begun anew has no rates at first."""
-        self.before, self.now = self.now, numbers
+        self.before, self.now, self.trouble = self.now, numbers, ""
         rates = self.rates()
         if rates:
             self.history.append(rates)
@@ -102,7 +104,7 @@ class View:
         title = Text.assemble((heading, "bold"), "  ", state, "  ", ("PAUSED" if self.paused else "", "reverse"))
         return Group(
             title, Text(), self._ledger(), Text(), self._load(), Text(), self._knobs(), Text(),
-            Text(self.message, style="yellow"), Text(KEYS, style="bright_black"),
+            Text(self.trouble, style="bold red") if self.trouble else Text(self.message, style="yellow"), Text(KEYS, style="bright_black"),
         )  # fmt: skip
 
     def _ledger(self) -> Table:

@@ -66,7 +66,7 @@ def _read(endpoint: Endpoint, view: "View") -> None:
     try:
         view.take(endpoint.get_json("/api/v1/stats"))
     except Failed as error:
-        view.message = str(error)
+        view.trouble = str(error)
 
 
 def _act(endpoint: Endpoint, view: "View", key: str) -> None:
