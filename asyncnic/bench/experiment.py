@@ -11,7 +11,7 @@ from typing import Any
 
 from asyncnic.bench.case import SYSTEMS, Case, Outcome, run_case
 from asyncnic.bench.report import Spread
-from asyncnic.errors import Failed
+from asyncnic.errors import Failed, SettingsError
 
 _MODULES = {"scapy": "scapy", "pytcp": "pmd_pytcp"}
 """Systems that come with the extra ``asyncnic[bench]``, and what has to be importable for them."""
@@ -23,11 +23,12 @@ def choose_systems(names: Sequence[str], default: Sequence[str]) -> list[str]:
     """The systems to measure: those named, or of the default ones those that are installed.
 
     Raises:
-        Failed: there is no such system, or one that was named is not installed.
+        SettingsError: there is no such system.
+        Failed: one that was named is not installed.
     """
     for name in names:
         if name not in SYSTEMS:
-            raise Failed(f"--systems {name}: no such system: {', '.join(SYSTEMS)}")
+            raise SettingsError(f"--systems {name}: must be of {', '.join(SYSTEMS)}")
         if not installed(name):
             raise Failed(f"--systems {name}: not installed: pip install 'asyncnic[bench]'")
     missing = [name for name in default if not installed(name)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asyncnic.errors import Failed
+from asyncnic.errors import Failed, SettingsError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,12 +29,13 @@ def check_plot(path: Path | None) -> None:
     """Find out before a long run that its plot cannot be drawn.
 
     Raises:
-        Failed: an ending that is no format, or matplotlib is not installed.
+        SettingsError: an ending that is no format.
+        Failed: matplotlib is not installed.
     """
     if path is None:
         return
     if path.suffix not in FORMATS:
-        raise Failed(f"--plot {path}: must end in {' or '.join(FORMATS)}")
+        raise SettingsError(f"--plot {path}: must end in {' or '.join(FORMATS)}")
     _matplotlib()
 
 

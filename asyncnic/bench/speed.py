@@ -2,7 +2,8 @@
 
 Every case is flooded flat out; what counts is what a delivered frame costs, whoever else is on the machine. The two
 ratios that matter are the sink over a bare FileIO.readinto loop on the same kind of TAP, and asyncnic's UDP over
-uvloop's on the kernel's stack.
+uvloop's on the kernel's stack. Beside them stands what a frame costs the sender: on a veth pair the kernel's IP and UDP
+work for the receiver is done, and paid for, there.
 """
 
 from dataclasses import asdict
@@ -29,7 +30,11 @@ def measure(seconds: float, runs: int, play: Play = run_case) -> dict[str, Any]:
         "seconds": seconds,
         "runs": runs,
         "systems": {
-            name: described(name, of) | {"frames_per_cpu_second": asdict(spread(of, _per_cpu_second))}
+            name: described(name, of)
+            | {
+                "frames_per_cpu_second": asdict(spread(of, _per_cpu_second)),
+                "sender_us_per_frame": asdict(spread(of, _sender_us)),
+            }
             for name, of in outcomes.items()
         },
         "ratios": {
@@ -44,14 +49,23 @@ def show_speed(result: dict[str, Any]) -> None:
     """Print `measure`'s result."""
     out = console()
     rows = [
-        (f"{name}: {system['about']}", system["wire"], Spread(**system["frames_per_cpu_second"]).show(1000))
+        (
+            f"{name}: {system['about']}",
+            system["wire"],
+            Spread(**system["frames_per_cpu_second"]).show(1000),
+            Spread(**system["sender_us_per_frame"]).show(digits=1),
+        )
         for name, system in result["systems"].items()
     ]
     title = f"Thousand frames a CPU-second, 60 octets, flat out for {result['seconds']:g} s, {result['runs']} runs"
-    show(out, title, table(("", "wire", "median (range)"), rows))
+    show(out, title, table(("", "wire", "median (range)", "sender's us a frame"), rows))
     ratios = [(name, Spread(**value).show(digits=2)) for name, value in result["ratios"].items()]
     show(out, "Ratios, round by round", table(("", "median (range)"), ratios))
 
 
 def _per_cpu_second(outcome: Outcome) -> float:
     return outcome.per_cpu_second
+
+
+def _sender_us(outcome: Outcome) -> float:
+    return outcome.sender["cpu_seconds"] / outcome.offered * 1e6 if outcome.offered else 0.0

@@ -10,7 +10,7 @@ import pytest
 from asyncnic.bench import experiment, latency, livelock, plots, speed, throughput, udp
 from asyncnic.bench.case import Case, Load, Outcome
 from asyncnic.bench.report import Spread, write_json
-from asyncnic.errors import Failed
+from asyncnic.errors import Failed, SettingsError
 from tests.bench.outcomes import outcome
 
 
@@ -31,7 +31,7 @@ def test_rounds_are_interleaved_and_turn_round() -> None:
 def test_unknown_and_missing_systems_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(Failed, match="--systems nosuch: no such system"):
+    with pytest.raises(SettingsError, match="--systems nosuch: must be of direct, "):
         experiment.choose_systems(["nosuch"], ())
     monkeypatch.setattr(experiment, "installed", lambda name: name != "scapy")
     with pytest.raises(Failed, match="--systems scapy: not installed: pip install"):
@@ -56,6 +56,7 @@ def test_speed_takes_ratios_round_by_round(capsys: pytest.CaptureFixture[str]) -
     assert result["ratios"]["sink / readinto"] == pytest.approx({"median": 0.5, "low": 0.5, "high": 0.5})
     assert result["ratios"]["direct / uvloop-udp"]["median"] == pytest.approx(0.75)
     assert result["systems"]["readinto"]["frames_per_cpu_second"]["high"] == pytest.approx(1e6)
+    assert result["systems"]["sink"]["sender_us_per_frame"]["median"] == pytest.approx(1.0)
     speed.show_speed(result)
     assert "0.75" in capsys.readouterr().out
 
@@ -188,7 +189,7 @@ def test_a_plot_names_its_systems(tmp_path: Path) -> None:
 
 
 def test_outputs_are_refused_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Failed, match=r"--plot .*curve\.pdf: must end in \.svg or \.png"):
+    with pytest.raises(SettingsError, match=r"--plot .*curve\.pdf: must end in \.svg or \.png"):
         plots.check_plot(tmp_path / "curve.pdf")
     with pytest.raises(Failed, match=r"--json .*: No such file or directory"):
         write_json(tmp_path / "nowhere" / "a.json", {})
