@@ -102,10 +102,10 @@ class View:
         """The whole screen."""
         heading, state = heading_of(self.now)
         title = Text.assemble((heading, "bold"), "  ", state, "  ", ("PAUSED" if self.paused else "", "reverse"))
-        return Group(
-            title, Text(), self._ledger(), Text(), self._load(), Text(), self._knobs(), Text(),
-            Text(self.trouble, style="bold red") if self.trouble else Text(self.message, style="yellow"), Text(KEYS, style="bright_black"),
-        )  # fmt: skip
+        said = Text(self.trouble, style="bold red") if self.trouble else Text(self.message, style="yellow")
+        parts = [title, self._ledger(), self._load(), self._knobs(), said]
+        spaced = [line for part in parts for line in (part, Text())]
+        return Group(*spaced[:-1], Text(KEYS, style="bright_black"))
 
     def _ledger(self) -> Table:
         table = Table(box=None, pad_edge=False, expand=False, header_style="bright_black")
