@@ -6,7 +6,7 @@ out the descriptors, keeps the TAP's counters, and brings new descriptors when t
 
 from collections.abc import Sequence
 
-from asyncnic.devices.device import DeviceOptions, WireCounters
+from asyncnic.devices.device import DeviceOptions, LaneCounters, WireCounters
 from asyncnic.devices.tap import station_address
 from asyncnic.devices.tap_lane import TapLane
 from asyncnic.lanes.rules import parse_lanes
@@ -26,7 +26,8 @@ class QueueDevice:
 
     def wire(self) -> WireCounters:
         """What was read off the queues; what they dropped is known to the TAP's owner alone."""
-        return WireCounters(sum(lane.read_frames for lane in self.lanes), 0)
+        read = [lane.read_frames for lane in self.lanes]
+        return WireCounters(sum(read), 0, tuple(LaneCounters(frames, 0) for frames in read))
 
     def replace(self, descriptors: Sequence[int]) -> None:
         """Take these descriptors, one a lane, at the next `reattach`; they are the device's from now on."""

@@ -21,7 +21,7 @@ from asyncnic.devices.queue import QueueDevice
 from asyncnic.engine import InProcess, beside, open_in_process
 from asyncnic.knobs import Knobs
 from asyncnic.logs import describe, fields
-from asyncnic.settings import LIVE, Settings
+from asyncnic.settings import Settings
 from asyncnic.stacks.choice import choose
 from asyncnic.stacks.inet.ratelimit import TokenBucket
 from asyncnic.workers.channel import Channel, Message
@@ -78,9 +78,7 @@ class Worker:
             self.answer(message.number)
             self._channel.wait(HOLD_SECONDS)  # the loop stands still, so no frame is read
         elif message.kind == "knobs":
-            knobs = _KNOBS.validate_python(message.body)
-            for name in LIVE:
-                setattr(self._engine.nic.knobs, name, getattr(knobs, name))
+            self._engine.nic.knobs.turn_to(_KNOBS.validate_python(message.body))
         elif message.kind == "queues":
             device = self._engine.nic.device
             assert isinstance(device, QueueDevice)

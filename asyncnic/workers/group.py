@@ -149,7 +149,7 @@ class WorkerGroup:
     def _bury(self, worker: WorkerProcess) -> None:
         """Keep what the worker had counted."""
         if worker.snapshot is not None:
-            self._buried += worker.snapshot.counted
+            self._buried += worker.snapshot.counted.closed()
             worker.snapshot = None
         self._unbooked = True
 
@@ -210,8 +210,8 @@ class WorkerGroup:
 
     def _accounted(self) -> int:
         """Frames that the workers which are there have read, and those that came to an end in others before."""
-        read = (worker.snapshot.counted.ledger.offered for worker in self._workers if worker.snapshot is not None)
-        return self._buried.ended + sum(read)
+        read = (worker.snapshot.counted.read for worker in self._workers if worker.snapshot is not None)
+        return self._buried.read + sum(read)
 
     async def _book_losses(self) -> None:
         """Book what dead workers had read and not accounted for. What fails now is tried again at the next look."""

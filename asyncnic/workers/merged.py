@@ -7,7 +7,8 @@ from asyncnic.burst import Burst
 from asyncnic.devices.device import DeviceLost, WireCounters
 from asyncnic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.knobs import Knobs
-from asyncnic.ledger import Ledger
+from asyncnic.lanes.rules import parse_lanes
+from asyncnic.ledger import Accounts, LaneAccount, Ledger
 from asyncnic.nic import Counters
 from asyncnic.web.observed import Unwatchable
 from asyncnic.workers.snapshot import NOTHING, Counted, Names, Snapshot, Table, descriptors, total
@@ -37,7 +38,8 @@ class MergedNic:
         self.delivery_seconds = Histogram(SECONDS)
         self.counted = NOTHING
         self._snapshots: Sequence[Snapshot] = ()
-        self._ledger = Ledger(0, 0, 0, 0)
+        self._last_lane = parse_lanes(knobs.lane)[-1].name
+        self._accounts = Accounts(0, {})
 
     def update(self, snapshots: Sequence[Snapshot], buried: Counted, lost: int, wire: WireCounters, up: bool) -> None:
         """Show new numbers.
@@ -50,20 +52,30 @@ class MergedNic:
             up: whether the TAP is there.
         """
         self._snapshots = snapshots or self._snapshots
-        self.counted = total(snapshots, buried)
-        self.counted.burst_frames.put_into(self.burst_frames)
-        self.counted.delivery_seconds.put_into(self.delivery_seconds)
+        self.counted = counted = total(snapshots, buried)
+        counted.burst_frames.put_into(self.burst_frames)
+        counted.delivery_seconds.put_into(self.delivery_seconds)
         self.device_up = up and all(snapshot.standing.device_up for snapshot in snapshots)
-        extra = {"kernel": {"tap_queue_full": wire.dropped}, "driver": {"worker_lost": lost}}
-        in_flight = sum(snapshot.standing.in_flight for snapshot in snapshots)
-        self._ledger = replace(self.counted.ledger, in_flight=in_flight) + Ledger(0, 0, 0, 0, extra)
-        self._ledger = replace(self._ledger, offered=wire.offered)
+        # What belongs to nobody is booked on the last lane, which takes what no rule is for.
+        beside = Ledger(
+            lost + wire.dropped, 0, 0, 0, {"kernel": {"tap_queue_full": wire.dropped}, "driver": {"worker_lost": lost}}
+        )
+        lanes = {}
+        for name, lane in counted.lanes.items():
+            in_flight = sum(snapshot.standing.in_flight.get(name, 0) for snapshot in snapshots)
+            ledger = replace(lane.ledger, in_flight=in_flight)
+            lanes[name] = LaneAccount(ledger + beside if name == self._last_lane else ledger, lane.delivered_bytes)
+        self._accounts = Accounts(wire.offered, lanes)
 
     def ledger(self) -> Ledger:
         """Where every frame was. Offered is the TAP's own count; all else was counted by the workers, each at a moment
         of its own, so that under load frames that were on the way between these moments are missing.
         """
-        return self._ledger
+        return self._accounts.total
+
+    def accounts(self) -> Accounts:
+        """The same, lane by lane. Which lane's queue has dropped is not known: the last one's, it says."""
+        return self._accounts
 
     @property
     def chip(self) -> str:

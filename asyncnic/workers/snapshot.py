@@ -6,7 +6,7 @@ and gone with the worker.
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -42,10 +42,21 @@ class Buckets:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """Everything that only grows. `ledger.offered` is what was read of the queues; its `in_flight` is 0 here."""
+class LaneCounted:
+    """A lane's part. `ledger.offered` is what was read of its queue; its `in_flight` is 0 here."""
 
     ledger: Ledger
+    delivered_bytes: int
+
+    def __add__(self, other: "LaneCounted") -> "LaneCounted":
+        return LaneCounted(self.ledger + other.ledger, self.delivered_bytes + other.delivered_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Everything that only grows."""
+
+    lanes: dict[str, LaneCounted]
     counters: Counters
     receive_errors: Names
     transmit_errors: Names
@@ -56,11 +67,26 @@ class Counted:
     delivery_seconds: Buckets
     loop_lag: Buckets
 
+    @property
+    def read(self) -> int:
+        """Frames that were read of all queues."""
+        return sum(lane.ledger.offered for lane in self.lanes.values())
+
+    def closed(self) -> "Counted":
+        """The same of a worker that is gone: read is only what came to an end in it, as far as it has told."""
+        lanes = {
+            name: replace(lane, ledger=replace(lane.ledger, offered=lane.ledger.offered - lane.ledger.imbalance))
+            for name, lane in self.lanes.items()
+        }
+        return replace(self, lanes=lanes)
+
     def __add__(self, other: "Counted") -> "Counted":
-        mine, theirs = dataclasses.astuple(self.counters), dataclasses.astuple(other.counters)
+        counters = zip(dataclasses.astuple(self.counters), dataclasses.astuple(other.counters), strict=True)
+        theirs = other.lanes
         return Counted(
-            self.ledger + other.ledger,
-            Counters(*(a + b for a, b in zip(mine, theirs, strict=True))),
+            self.lanes
+            | {name: self.lanes[name] + lane if name in self.lanes else lane for name, lane in theirs.items()},
+            Counters(*(a + b for a, b in counters)),
             _add(self.receive_errors, other.receive_errors),
             _add(self.transmit_errors, other.transmit_errors),
             self.resyncs + other.resyncs,
@@ -71,14 +97,9 @@ class Counted:
             self.loop_lag + other.loop_lag,
         )
 
-    @property
-    def ended(self) -> int:
-        """Frames that have come to their end: delivered, filtered or dropped."""
-        return self.ledger.delivered + self.ledger.filtered + self.ledger.dropped_total
-
 
 NOTHING = Counted(
-    Ledger(0, 0, 0, 0),
+    {},
     Counters(*(0 for _ in dataclasses.fields(Counters))),
     {},
     {},
@@ -97,7 +118,7 @@ class Standing:
     """Everything that is as it is now. `registers` and `ring_words` are there when they were asked for."""
 
     device_up: bool
-    in_flight: int
+    in_flight: Names
     queue_frames: int
     stack_down: str
     ring_descriptors: Table
@@ -130,7 +151,7 @@ _ADAPTER = TypeAdapter(Snapshot)
 
 def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
     """The nic and its stack now; on the loop's thread. With `rings`, descriptors and registers as well."""
-    ledger = nic.ledger()
+    lanes = nic.accounts().lanes
     registers, missing = {}, ""
     if rings:
         try:
@@ -139,7 +160,10 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             missing = str(error)
     return Snapshot(
         Counted(
-            dataclasses.replace(ledger, in_flight=0),
+            {
+                name: LaneCounted(replace(lane.ledger, in_flight=0), lane.delivered_bytes)
+                for name, lane in lanes.items()
+            },
             nic.counters,
             nic.receive_errors,
             nic.transmit_errors,
@@ -152,7 +176,7 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
         ),
         Standing(
             nic.device_up,
-            ledger.in_flight,
+            {name: lane.ledger.in_flight for name, lane in lanes.items()},
             nic.queue_frames,
             observed.stack_down,
             nic.ring_descriptors(),
