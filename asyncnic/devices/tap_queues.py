@@ -69,7 +69,8 @@ class TapQueues:
             raise failure
         if reason:
             asked = self._knobs.lane != DEFAULT_LANES or self._knobs.shed
-            level = logging.WARNING if asked else logging.INFO
+            # Where nobody asked for lanes it is no news: an error that follows must be the only line.
+            level = logging.WARNING if asked else logging.DEBUG
             log.log(level, "one lane", extra=fields(device=f"tap:{self._tap}", shedding=steered, why=reason))
         if not self._opened:
             self.lanes, self._one_because, self._opened = lanes, reason, True
