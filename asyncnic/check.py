@@ -17,11 +17,14 @@ from pathlib import Path
 from pyroute2 import IPRoute
 from pyroute2.netlink import nlmsg
 
+from asyncnic.devices.device import DeviceError
 from asyncnic.devices.link import LinkState
 from asyncnic.devices.link import state as link_state
 from asyncnic.devices.qemu_process import PACKAGE, QEMU
 from asyncnic.errors import SettingsError
 from asyncnic.hot import IMPLEMENTATION
+from asyncnic.lanes.rules import parse_lanes, parse_shed
+from asyncnic.lanes.steering import QUEUE_SLACK, LaneSteering
 from asyncnic.privileges import NET_ADMIN, has_capability
 from asyncnic.settings import Settings
 from asyncnic.values import split_listen
@@ -35,7 +38,10 @@ FAILED, USAGE, PRIVILEGE, DEVICE = 1, 2, 3, 4
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: there, or missing with its fix. `code` is the exit code that its absence gives `run`."""
+    """One thing looked at: there, or missing with its fix. `code` is the exit code that its absence gives `run`.
+
+    What is there can have a fix too, for more of it.
+    """
 
     what: str
     ok: bool = True
@@ -47,6 +53,9 @@ class Finding:
         return asdict(self)
 
 
+_ONE_LANE = Finding("lanes: one", fix="only a TAP has queues for more")
+
+
 def check(settings: Settings) -> list[Finding]:
     """Look at everything that `settings` need."""
     backend, _, name = settings.device.partition(":")
@@ -54,7 +63,7 @@ def check(settings: Settings) -> list[Finding]:
     if backend == "tap":
         findings += _tap(name, settings)
     elif backend == "uio":
-        findings += _uio(name)
+        findings += [*_uio(name), _ONE_LANE]
     else:
         findings += [_program(QEMU, PACKAGE), *_tap(name, settings)]
     return [*findings, _listen(settings), _stack(settings), _web_config(settings)]
@@ -86,7 +95,7 @@ def _tap(name: str, settings: Settings) -> list[Finding]:
     capable = has_capability(NET_ADMIN)
     if link is None:
         fix = "" if capable else f"run as root, or make it beforehand: ip tuntap add {name} mode tap user {_user()}"
-        return [node, Finding(f"TAP {name}: may be made", capable, fix, PRIVILEGE)]
+        return [node, Finding(f"TAP {name}: may be made", capable, fix, PRIVILEGE), _lanes(name, settings, True)]
     if link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_TUN_TYPE") != IFF_TAP:
         return [node, Finding(f"interface {name}: a TAP", False, "it is none: choose another --device", DEVICE)]
     owner = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_TUN_OWNER")
@@ -94,14 +103,43 @@ def _tap(name: str, settings: Settings) -> list[Finding]:
     fix = f"it belongs to uid {owner}: ip tuntap del {name} mode tap; ip tuntap add {name} mode tap user {_user()}"
     in_use = link.get_attr("IFLA_CARRIER") == 1
     taken = "another process is attached to it: stop that one, or choose another --device"
-    commands = _commands(name, settings, link_state(name))
+    several = bool(link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_TUN_MULTI_QUEUE"))
+    lanes = _lanes(name, settings, several)
+    commands = _commands(name, settings, link_state(name), slack=0 if lanes.fix else QUEUE_SLACK)
     set_up = capable or not commands
     return [
         node,
         Finding(f"TAP {name}: there, may be attached to", ours, "" if ours else fix, PRIVILEGE),
         Finding(f"TAP {name}: not in use", not in_use, taken if in_use else "", DEVICE),
         Finding(f"TAP {name}: set up", set_up, "" if set_up else "; ".join(commands), PRIVILEGE),
+        lanes,
     ]
+
+
+def _lanes(name: str, settings: Settings, several: bool) -> Finding:
+    """The lanes that there will be; that there will be just one is nothing missing, but is told with its reason.
+
+    Args:
+        several: whether the TAP has, or will be made with, several queues.
+    """
+    if not settings.device.startswith("tap:"):
+        return _ONE_LANE
+    lanes, shed = parse_lanes(settings.lane), parse_shed(settings.shed)
+    why = "" if several else f"the TAP has one queue: ip tuntap add {name} mode tap multi_queue user {_user()}"
+    if len(lanes) == 1 and not shed:
+        why = "no other is asked for"
+    else:
+        try:
+            steering = LaneSteering(lanes, shed, [settings.tap_queue] * len(lanes))
+        except DeviceError as error:
+            return Finding("lanes: one", fix=str(error))
+        try:
+            steering.verify()
+        except DeviceError as error:
+            why = str(error)
+        finally:
+            steering.close()
+    return Finding("lanes: one", fix=why) if why else Finding(f"lanes: {', '.join(lane.name for lane in lanes)}")
 
 
 def _link(name: str) -> nlmsg | None:
@@ -111,13 +149,13 @@ def _link(name: str) -> nlmsg | None:
         return next(iter(route.get_links(*found)), None) if found else None
 
 
-def _commands(name: str, settings: Settings, state: LinkState) -> list[str]:
-    """What must still be said to the kernel to make the TAP as `settings` want it."""
+def _commands(name: str, settings: Settings, state: LinkState, slack: int) -> list[str]:
+    """What must still be said to the kernel to make the TAP as `settings` want it, its queues `slack` frames longer."""
     commands = []
     if state.mtu != settings.mtu:
         commands.append(f"ip link set {name} mtu {settings.mtu}")
-    if state.queue_length != settings.tap_queue:
-        commands.append(f"ip link set {name} txqueuelen {settings.tap_queue}")
+    if state.queue_length != settings.tap_queue + slack:
+        commands.append(f"ip link set {name} txqueuelen {settings.tap_queue + slack}")
     if settings.given("host_address") and settings.host_address and str(settings.host_address) not in state.addresses:
         commands.append(f"ip address add {settings.host_address} dev {name}")
     if not state.up:
