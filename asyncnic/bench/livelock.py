@@ -1,11 +1,12 @@
 """`asyncnic bench livelock`: the curve of Mogul and Ramakrishnan, delivered against offered.
 
 With each amount of work a frame, every system is offered from a quarter to twenty times of what direct delivery can
-bear (its capacity, measured first), or as much as the load generator makes. Beside the delivered rate stand the CPU
-time of a delivered frame, its age, and how late a bystander on the same event loop got its turn.
+bear on a core of its own (its capacity, measured first), or as much as the load generator makes. Beside the delivered
+rate stand the CPU time of a delivered frame, its age, and how late a bystander on the same event loop got its turn.
 
 The verdict is by rule: delivered at the highest load over the best delivered at any load. From 0.95 on the curve is
-flat, from 0.5 on it bends, below that it is livelock.
+flat, from 0.5 on it bends, below that it is livelock. Where other work shares the cores that share moves with it; the
+same share of frames per CPU-second, which does not, stands beside it.
 """
 
 import statistics
@@ -118,8 +119,8 @@ def verdict(share: float) -> str:
 
 
 def _capacity(work: float, seconds: float, play: Play) -> float:
-    """Frames a second that direct delivery delivers when it is flooded."""
-    return play(Case("direct", Load(seconds=seconds), check=True, work=work, bystander=True)).rate
+    """Frames a second that direct delivery delivers on a whole core when it is flooded."""
+    return play(Case("direct", Load(seconds=seconds), check=True, work=work, bystander=True)).per_cpu_second
 
 
 def _loads(capacity: float, factors: Sequence[float], seconds: float) -> dict[float, Load]:
@@ -136,15 +137,20 @@ def _loads(capacity: float, factors: Sequence[float], seconds: float) -> dict[fl
 
 
 def _judge(points: Sequence[Point], runs: Sequence[Sequence[Outcome]]) -> dict[str, Any]:
-    """The verdict, and the spread of its figure when each round is judged by itself."""
+    """The verdict, its figure for each round by itself, and the same figure by CPU time."""
     share = points[-1].delivered / max(point.delivered for point in points)
-    by_round = Spread.of(
-        [
-            max(at, key=lambda outcome: outcome.offered_rate).rate / max(outcome.rate for outcome in at)
-            for at in zip(*runs, strict=True)
-        ]
-    )
-    return {"share_of_peak": share, "share_by_round": asdict(by_round), "verdict": verdict(share)}
+    rounds = [
+        max(at, key=lambda outcome: outcome.offered_rate).rate / max(o.rate for o in at)
+        for at in zip(*runs, strict=True)
+    ]
+    costs = [point.cpu_per_frame for point in points if point.cpu_per_frame]
+    dearest = points[-1].cpu_per_frame
+    return {
+        "verdict": verdict(share),
+        "share_of_peak": share,
+        "share_by_round": asdict(Spread.of(rounds)),
+        "share_by_cpu_time": min(costs) / dearest if dearest else 0.0,
+    }
 
 
 def _median(values: Sequence[float | None]) -> float | None:
@@ -190,6 +196,6 @@ def show_livelock(result: dict[str, Any]) -> None:
         name, share = curve["system"], curve["share_of_peak"]
         out.print(
             f"{name} ({SYSTEMS[name].about}), {curve['work'] * 1e6:.0f} us: {curve['verdict']}, "
-            f"{share:.2f} of its peak at the highest load"
+            f"{share:.2f} of its peak at the highest load ({curve['share_by_cpu_time']:.2f} by CPU time)"
         )
     out.print(f"Rule: {result['rule']}.")

@@ -78,10 +78,10 @@ def collapsing(case: Case) -> Outcome:
     rate = case.load.rate or 1_500_000.0
     most = 50_000.0
     if case.system == "drain-queue":
-        return outcome(case, min(most, most * most / rate))
-    if case.system == "uvloop-udp" and rate > 10 * most:
-        return outcome(case, 0.7 * most)
-    return outcome(case, most)
+        most = min(most, most * most / rate)
+    elif case.system == "uvloop-udp" and rate > 10 * most:
+        most *= 0.7
+    return outcome(case, most, cpu_per_frame=1 / most)
 
 
 def test_livelock_verdicts_follow_the_rule(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,13 +89,17 @@ def test_livelock_verdicts_follow_the_rule(capsys: pytest.CaptureFixture[str]) -
     verdicts = {curve["system"]: curve["verdict"] for curve in result["curves"]}
     assert verdicts == {"direct": "flat", "drain-queue": "livelock", "uvloop-udp": "bends"}
     direct = result["curves"][0]
-    assert direct["capacity"] == 50_000
+    assert direct["capacity"] == pytest.approx(50_000)
+    assert [curve["share_by_cpu_time"] for curve in result["curves"]] == pytest.approx([1.0, 1 / 30, 0.7])
     assert [point["factor"] for point in direct["points"]] == list(livelock.FACTORS)
     assert direct["points"][0]["delivered"] == 12_500
-    assert direct["points"][-1]["offered"] == 1_500_000
+    assert direct["points"][-1]["offered"] == pytest.approx(1_500_000)
     livelock.show_livelock(result)
     shown = capsys.readouterr().out
-    assert "direct (asyncnic, direct delivery, inet stack), 0 us: flat, 1.00 of its peak" in shown
+    assert (
+        "direct (asyncnic, direct delivery, inet stack), 0 us: flat, 1.00 of its peak at the highest load (1.00 by CPU"
+        in shown
+    )
     assert "Rule: delivered at the highest load / peak" in shown
 
 
