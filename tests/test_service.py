@@ -19,6 +19,7 @@ import pytest
 
 from asyncnic.engine import measure_lag
 from asyncnic.histogram import SECONDS, Histogram
+from asyncnic.lanes.steering import QUEUE_SLACK
 from asyncnic.service import serve
 from asyncnic.settings import Settings, load
 from tests.process import refusal, service
@@ -110,11 +111,11 @@ async def test_reload_applies_the_knobs_and_refuses_a_bad_file(tap_name: str, tm
     config = tmp_path / "asyncnic.toml"
     config.write_text("rx_budget = 32\n")
     async with serving(tap_name, config) as (url, _):
-        config.write_text("rx_budget = 16\ntap_queue = 300\nrx_ring = 32\n")
+        config.write_text("rx_budget = 16\ntap_queue = 3000\nrx_ring = 32\n")
         assert await ask(url + "/-/reload", "POST") == (200, "reloaded\n")
         settings = json.loads((await ask(url + "/api/v1/stats"))[1])["settings"]
-        assert (settings["rx_budget"], settings["tap_queue"], settings["rx_ring"]) == (16, 300, 256)
-        assert queue_length(tap_name) == 300
+        assert (settings["rx_budget"], settings["tap_queue"], settings["rx_ring"]) == (16, 3000, 256)
+        assert queue_length(tap_name) == 3000 + QUEUE_SLACK
         config.write_text("rx_budget = 8\nmtu = 1\n")
         status, text = await ask(url + "/-/reload", "POST")
         assert (status, text) == (500, f"reload refused: mtu in {config}: must be a whole number from 68 to 1500\n")
