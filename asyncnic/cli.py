@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "Say what is missing for `run`, and the fix.",
     "stats": "Show the counters of a running service.",
     "top": "Watch a running service, and turn its knobs.",
+    "tune": "Show or change the knobs of a running service.",
     "capture": "Write frames of a running service to a pcapng file.",
     "ring": "Show the descriptors of a running service.",
     "regs": "Show the chip's registers of a running service.",

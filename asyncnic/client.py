@@ -6,6 +6,7 @@ Not an API client for others: the paths and their JSON are the contract, this on
 import base64
 import http.client
 import json
+import socket
 import ssl
 import urllib.error
 import urllib.parse
@@ -21,18 +22,29 @@ TIMEOUT = 10.0
 """Seconds without an octet after which a service counts as hung."""
 
 
+class Refused(Failed):
+    """The service finds what was put wrong; the message is its own, in one line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a service listens: its URL, user and password included if need be, and the certificates to trust."""
+    """Where a service listens: its URL, user and password included if need be, and the certificates to trust; or its
+    control socket."""
 
     url: str
     cacert: Path | None = None
+    control: Path | None = None
 
     @property
     def shown(self) -> str:
         """The URL as an error may show it: without the password."""
         scheme, slashes, rest = self.url.rpartition("//")
         return scheme + slashes + rest.rpartition("@")[2]
+
+    @property
+    def flag(self) -> str:
+        """What to type to name this endpoint, for errors."""
+        return f"--control {self.control}" if self.control is not None else f"--url {self.shown}"
 
     def get_json(self, path: str) -> Any:
         """The JSON at `path`.
@@ -47,6 +59,7 @@ class Endpoint:
 
         Raises:
             Failed: as for `get_json`, or the service refuses; the message says why.
+            Refused: it refuses what was put as wrong.
         """
         return self._parsed(b"".join(self.stream(path, put=json.dumps(value).encode())))
 
@@ -54,7 +67,7 @@ class Endpoint:
         try:
             return json.loads(body)
         except ValueError:
-            raise Failed(f"--url {self.shown}: what answers there is not asyncnic") from None
+            raise Failed(f"{self.flag}: what answers there is not asyncnic") from None
 
     def stream(self, path: str, *, patient: bool = False, put: bytes | None = None) -> Iterator[bytes]:
         """The body at `path`, in pieces as they come; a `patient` reader waits for the next one as long as it takes.
@@ -69,11 +82,13 @@ class Endpoint:
                     yield piece
         except urllib.error.HTTPError as error:
             with error:
-                raise Failed(f"--url {self.shown}: {self._refusal(error)}") from None
+                if error.code == http.HTTPStatus.BAD_REQUEST:
+                    raise Refused(self._refusal(error)) from None
+                raise Failed(f"{self.flag}: {self._refusal(error)}") from None
         except urllib.error.URLError as error:
-            raise Failed(f"--url {self.shown}: {self._unreachable(error.reason)}") from None
+            raise Failed(f"{self.flag}: {self._unreachable(error.reason)}") from None
         except (OSError, http.client.HTTPException) as error:
-            raise Failed(f"--url {self.shown}: the connection broke: {error or type(error).__name__}") from None
+            raise Failed(f"{self.flag}: the connection broke: {error or type(error).__name__}") from None
 
     def _open(self, path: str, timeout: float | None, put: bytes | None) -> http.client.HTTPResponse:
         try:
@@ -82,7 +97,7 @@ class Endpoint:
         except ValueError:
             usable = False
         if not usable:
-            raise Failed(f"--url {self.shown}: must be http:// or https:// with a host, and a port if need be")
+            raise Failed(f"{self.flag}: must be http:// or https:// with a host, and a port if need be")
         request = urllib.request.Request(self.shown.rstrip("/") + path, put, method="GET" if put is None else "PUT")
         if put is not None:
             request.add_header("Content-Type", "application/json")
@@ -94,9 +109,10 @@ class Endpoint:
         except (OSError, ssl.SSLError) as error:
             raise Failed(f"--cacert {self.cacert}: {error.strerror or error}") from None
         # No proxy: the service is asked where it is, whatever the environment says about the web.
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+        if self.control is not None:
+            handlers.append(_ControlHandler(self.control))
+        opener = urllib.request.build_opener(*handlers, urllib.request.HTTPSHandler(context=context))
         response = opener.open(request, timeout=timeout)
         assert isinstance(response, http.client.HTTPResponse)
         return response
@@ -108,8 +124,41 @@ class Endpoint:
         return text or f"HTTP {error.code}"
 
     def _unreachable(self, reason: object) -> str:
+        if isinstance(reason, PermissionError):
+            return "only the service's user may connect: become that user, or use --url"
+        if self.control is not None and isinstance(reason, ConnectionRefusedError | FileNotFoundError):
+            return "nothing listens there: start `asyncnic run`, or name another --control"
         if isinstance(reason, ConnectionRefusedError):
             return "nothing listens there: start `asyncnic run`, or name another --url"
         if isinstance(reason, ssl.SSLCertVerificationError):
             return f"certificate not trusted ({reason.verify_message}): name its issuer with --cacert"
         return f"not reachable: {getattr(reason, 'strerror', None) or reason}"
+
+
+class _ControlConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, host: str, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _ControlHandler(urllib.request.HTTPHandler):
+    """Opens http: URLs on the Unix socket at `path`, whatever their host."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        def connection(host: str, **options: Any) -> http.client.HTTPConnection:
+            return _ControlConnection(self._path, host, **options)
+
+        response = self.do_open(connection, request)
+        assert isinstance(response, http.client.HTTPResponse)
+        return response

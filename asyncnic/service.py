@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import uvloop
@@ -24,6 +24,7 @@ from asyncnic.logs import fields
 from asyncnic.notify import Notifier
 from asyncnic.settings import LIVE, Settings, changed
 from asyncnic.stacks.choice import choose
+from asyncnic.tuning import Changes, Tuner
 from asyncnic.web.security import WebConfig, load_web_config
 from asyncnic.web.server import WebServer
 
@@ -78,7 +79,8 @@ class Service:
         self._engine = engine
         self._read_again = reload
         self.observed = engine.observed
-        self._web = WebServer(self.observed, config, self.reload)
+        self._tuner = Tuner(engine)
+        self._web = WebServer(self.observed, config, self)
         self._notifier = Notifier(os.environ)
         self._reloading: asyncio.Task[None] | None = None
 
@@ -106,30 +108,24 @@ class Service:
 
         Raises:
             SettingsError: the configuration is bad; nothing has changed.
-            DeviceError: the kernel refuses the new length of the TAP's queue, which alone stays as it was.
+            DeviceError: the kernel refuses the new length of the TAP's queue; no setting has changed.
         """
         self._notifier.reloading()
         try:
             new = self._read_again()
             self._web.reload_certificates()
-            await self._apply(new)
+            changes = await self._tuner.adopt(new)
+            log.info("reloaded", extra=fields(changed=",".join(changes) or "nothing"))
+            if needs_restart := ",".join(sorted(changed(self.observed.settings, new) - LIVE)):
+                log.warning(
+                    "changed settings need a restart and were left as they are", extra=fields(settings=needs_restart)
+                )
         finally:
             self._notifier.ready(self._status())
 
-    async def _apply(self, new: Settings) -> None:
-        old, knobs = self.observed.settings, self.observed.nic.knobs
-        for name in LIVE:
-            setattr(knobs, name, getattr(new, name))
-        try:
-            await self._engine.apply_knobs()
-        finally:
-            self.observed.settings = old.model_copy(update={name: getattr(knobs, name) for name in LIVE})
-            names = ",".join(sorted(changed(old, self.observed.settings)))
-            log.info("reloaded", extra=fields(changed=names or "nothing"))
-        if needs_restart := ",".join(sorted(changed(old, new) - LIVE)):
-            log.warning(
-                "changed settings need a restart and were left as they are", extra=fields(settings=needs_restart)
-            )
+    async def tune(self, changes: Mapping[str, object]) -> Changes:
+        """See `Tuner.tune`."""
+        return await self._tuner.tune(changes)
 
     def reload_soon(self) -> None:
         """`reload` for SIGHUP: what is wrong becomes a line in the log."""

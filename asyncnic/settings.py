@@ -30,7 +30,7 @@ _INJECTED = re.compile(r"ASYNCNIC_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP
 """What Kubernetes puts into every container for a Service that is called asyncnic."""
 
 LIVE = frozenset(
-    {"rx_budget", "rx_time_budget", "busy_poll", "queue_limit", "queue_policy", "overload", "tap_queue"}
+    {"rx_budget", "target_lag", "rx_time_budget", "busy_poll", "queue_limit", "queue_policy", "overload", "tap_queue"}
     | {"lane", "shed", "lane_queue", "lane_weight"}
 )
 """Settings that a reload or `tune` applies while frames flow: the fields of `Knobs`."""
@@ -83,8 +83,11 @@ class Settings(BaseModel):
     tx_ring: Annotated[int, BeforeValidator(values.power_of_two_within(1, 512))] = Field(
         64, title="N", description="transmit descriptors, a power of two from 1 to 512"
     )
-    rx_budget: Annotated[int, BeforeValidator(values.whole_within(1, 4096))] = Field(
-        64, title="FRAMES", description="frames a burst, at most"
+    rx_budget: Annotated[int | Literal["auto"], BeforeValidator(values.whole_within_or("auto", 1, 4096))] = Field(
+        64, title="FRAMES", description="frames a burst, at most; auto: as many as --target-lag allows"
+    )
+    target_lag: Annotated[float, BeforeValidator(values.duration_within(1e-4, 1.0)), Seconds] = Field(
+        0.002, title="TIME", description="lag of the event loop that --rx-budget auto holds, like 2ms"
     )
     rx_time_budget: Annotated[float, BeforeValidator(values.duration_within(1e-6, 1.0)), Seconds] = Field(
         0.002, title="TIME", description="time a burst, at most, like 2ms"
@@ -132,7 +135,15 @@ class Settings(BaseModel):
     web_config: Annotated[str, BeforeValidator(values.text)] = Field(
         "", title="FILE", description="YAML with TLS and basic auth for HTTP, as Prometheus exporters take it"
     )
-    enable_lifecycle: Annotated[bool, BeforeValidator(values.switch)] = Field(False, description="allow POST /-/reload")
+    control: Annotated[str, BeforeValidator(values.text)] = Field(
+        "auto",
+        title="PATH",
+        description="Unix socket where HTTP is served to the service's user, who may tune and reload; auto: NAME.sock "
+        "in $RUNTIME_DIRECTORY, as root in /run/asyncnic, else in $XDG_RUNTIME_DIR/asyncnic; empty: none",
+    )
+    enable_lifecycle: Annotated[bool, BeforeValidator(values.switch)] = Field(
+        False, description="allow POST /-/reload and PUT /api/v1/settings on --listen too"
+    )
     loop: Literal["uvloop", "asyncio"] = Field("uvloop", description="the event loop")
     log_format: Literal["text", "json"] = Field("text", description="form of the log on stderr, one event a line")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
@@ -149,7 +160,10 @@ class Settings(BaseModel):
 
     def knobs(self) -> Knobs:
         """A fresh set of knobs that stand as these settings say."""
-        return Knobs(**{name: getattr(self, name) for name in LIVE})
+        live = {name: getattr(self, name) for name in LIVE}
+        if self.rx_budget == "auto":
+            live |= {"rx_budget": Knobs().rx_budget, "rx_budget_auto": True}
+        return Knobs(**live)
 
 
 def load(flags: Mapping[str, object], environ: Mapping[str, str], config_path: Path | None) -> Settings:
@@ -174,15 +188,40 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], config_path: P
         if given is not None:
             raw[name] = given
             origins[name] = flag(name) if given is True else f"{flag(name)} {shown(given)}"
-    for name in raw:
-        if is_list(name):
-            raw[name] = _as_list(raw[name], ";" if name in WITH_COMMAS else ",")
-    try:
-        settings = Settings.model_validate(raw)
-    except ValidationError as error:
-        raise SettingsError(_one_line(error, raw, origins)) from None
-    settings._origins.update(origins)
-    return _with_host_address(_consistent(settings))
+    return _with_host_address(_consistent(_validated(raw, origins)))
+
+
+def tuned(settings: Settings, changes: Mapping[str, object]) -> Settings:
+    """`settings` with some of the live ones changed.
+
+    Args:
+        settings: as they stand; they stay as they are.
+        changes: by name, values as flags, variables or the file would have them.
+
+    Raises:
+        SettingsError: in one line, which change is wrong, and why.
+    """
+    for name in changes:
+        if name not in LIVE:
+            if name in Settings.model_fields:
+                raise SettingsError(f"{name}: is no knob: change it where the service is started, and restart")
+            near = _nearest(name, LIVE)
+            raise SettingsError(f"{shown(name)}: no such knob" + (f"; did you mean {near}?" if near else ""))
+    origins = {name: f"{name}={shown(value)}" for name, value in changes.items()}
+    return with_live(settings, _validated(dict(changes), origins), changes)
+
+
+def with_live(settings: Settings, source: Settings, names: Iterable[str]) -> Settings:
+    """`settings` with those called `names` as they are in `source`.
+
+    Raises:
+        SettingsError: they contradict the others.
+    """
+    names = set(names)
+    new = settings.model_copy(update={name: getattr(source, name) for name in names})
+    origins = {name: source.origin(name) for name in names if source.given(name)}
+    new._origins = {name: said for name, said in settings._origins.items() if name not in names} | origins
+    return _consistent(new)
 
 
 def changed(old: Settings, new: Settings) -> set[str]:
@@ -255,6 +294,23 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
 
 
+def _validated(raw: dict[str, object], origins: Mapping[str, str]) -> Settings:
+    """Settings of what was given, by name.
+
+    Raises:
+        SettingsError: the first that is wrong, by its origin.
+    """
+    for name in raw:
+        if is_list(name):
+            raw[name] = _as_list(raw[name], ";" if name in WITH_COMMAS else ",")
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error, raw, origins)) from None
+    settings._origins.update(origins)
+    return settings
+
+
 def _as_list(value: object, separator: str) -> object:
     """Lists as they come: repeated flags, a TOML array, or text with separators; an empty text is no item."""
     if isinstance(value, str):
@@ -295,6 +351,9 @@ def _consistent(settings: Settings) -> Settings:
     host = settings.host_address
     if host is not None and host.ip in {address.ip for address in settings.address}:
         raise SettingsError(f"{settings.origin('host_address')}: must differ from --address")
+    if settings.rx_budget == "auto" and settings.delivery == "queue":
+        # The receiver's bursts end in the queue: what they cost is not what the stack's bursts cost.
+        raise SettingsError(f"{settings.origin('rx_budget')}: needs --delivery direct")
     if settings.workers > 1 and not settings.device.startswith("tap:"):
         raise SettingsError(f"{settings.origin('workers')}: only a TAP has queues to share: use --device tap:NAME")
     if settings.workers > 1 and settings.stack == "kernel":

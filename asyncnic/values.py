@@ -65,6 +65,20 @@ def whole_within(low: int, high: int) -> Callable[[object], int]:
     return check
 
 
+def whole_within_or(word: str, low: int, high: int) -> Callable[[object], int | str]:
+    """A checker for whole numbers from `low` to `high`, or `word`."""
+
+    def check(value: object) -> int | str:
+        number = _whole(value)
+        if value == word:
+            return word
+        if number is None or not low <= number <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}, or {word}")
+        return number
+
+    return check
+
+
 def power_of_two_within(low: int, high: int) -> Callable[[object], int]:
     """A checker for powers of two from `low` to `high`."""
 

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -22,6 +23,10 @@ _tap_numbers = itertools.count()
 def pytest_configure(config: pytest.Config) -> None:
     enter_private_network()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    # Where the services under test have their control sockets, which no namespace of the network keeps apart.
+    directory = tempfile.TemporaryDirectory(prefix="asyncnic-")
+    config.add_cleanup(directory.cleanup)
+    os.environ["RUNTIME_DIRECTORY"] = directory.name
 
 
 def pytest_asyncio_loop_factories(

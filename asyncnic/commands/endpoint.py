@@ -1,12 +1,16 @@
 """The options that say where a running service is, for the commands that ask one."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from asyncnic import control
 from asyncnic.client import Endpoint
+from asyncnic.errors import Failed
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -15,7 +19,7 @@ def endpoint_options(command: Command) -> Command:
     """Give `command` --url and --cacert; they arrive together as `endpoint`."""
 
     def collect(context: click.Context, param: click.Parameter, value: str) -> Endpoint:
-        return Endpoint(value, context.params.pop("cacert", None))
+        return _endpoint(context, value)
 
     url = click.option(
         "--url",
@@ -35,3 +39,41 @@ def endpoint_options(command: Command) -> Command:
         help="certificates to trust, in PEM, for https",
     )
     return url(cacert(command))
+
+
+def control_options(command: Command) -> Command:
+    """Give `command` --control besides, for what only the service's user may do. Where neither --control nor --url is
+    given, the one control socket that is found where services have theirs is taken.
+    """
+
+    def collect(context: click.Context, param: click.Parameter, value: Path | None) -> None:
+        context.meta[_CONTROL] = value
+
+    option = click.option(
+        "--control",
+        metavar="PATH",
+        is_eager=True,
+        expose_value=False,
+        callback=collect,
+        type=click.Path(path_type=Path),
+        help="control socket of the service  [default: the one in $RUNTIME_DIRECTORY, /run/asyncnic or "
+        "$XDG_RUNTIME_DIR/asyncnic]",
+    )
+    return option(endpoint_options(command))
+
+
+_CONTROL = "asyncnic.control"
+
+
+def _endpoint(context: click.Context, url: str) -> Endpoint:
+    """Where --control, --url, the sockets that are there, or the default of --url say; in this order."""
+    cacert = context.params.pop("cacert", None)
+    if _CONTROL not in context.meta:
+        return Endpoint(url, cacert)
+    path = context.meta[_CONTROL]
+    if path is None and context.get_parameter_source("endpoint") is ParameterSource.DEFAULT:
+        found = control.find(os.environ)
+        if len(found) > 1:
+            raise Failed(f"several services run here: name one: --control {' or '.join(map(str, found))}")
+        path = next(iter(found), None)
+    return Endpoint("http://control", control=path) if path is not None else Endpoint(url, cacert)

@@ -1,14 +1,18 @@
 """HTTP: routes, who may come in, and the sockets. In the same event loop as the packets, so no handler may dwell.
 
 What is said is made elsewhere (collector, stats, decode, capture, page); whether the service is ready, and what a
-reload does, is the service's to tell.
+reload or a change does, is the service's to tell. On the control socket everybody who can connect may change things.
 """
 
 import errno
 import json
+import logging
+import os
+import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from aiohttp import web
 from prometheus_client.core import Metric
@@ -17,8 +21,10 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
+from asyncnic import control
 from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
 from asyncnic.errors import Failed, SettingsError
+from asyncnic.logs import fields
 from asyncnic.settings import Settings
 from asyncnic.values import split_listen
 from asyncnic.web import decode
@@ -28,11 +34,23 @@ from asyncnic.web.exposition import render
 from asyncnic.web.observed import Observed
 from asyncnic.web.page import add_page_routes
 from asyncnic.web.security import BasicAuth, WebConfig, load_certificates, tls_context
-from asyncnic.web.stats import stats
+from asyncnic.web.stats import live_settings, stats
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LARGEST_REQUEST = 65536
+
+
+class Lifecycle(Protocol):
+    """What HTTP may ask the service to do."""
+
+    async def reload(self) -> None:
+        """Apply the configuration as it stands now; raises SettingsError or DeviceError when it cannot."""
+
+    async def tune(self, changes: Mapping[str, object]) -> Mapping[str, Any]:
+        """Change live settings, all or none; what has changed. Raises SettingsError or DeviceError."""
 
 
 class WebServer:
@@ -41,13 +59,14 @@ class WebServer:
     Args:
         observed: what is shown.
         config: the loaded web config.
-        reload: applies the configuration as it stands now; raises SettingsError or DeviceError when it cannot.
+        lifecycle: the service.
     """
 
-    def __init__(self, observed: Observed, config: WebConfig, reload: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, observed: Observed, config: WebConfig, lifecycle: Lifecycle) -> None:
         self._observed = observed
         self._config = config
-        self._reload = reload
+        self._lifecycle = lifecycle
+        self._control: control.ControlSocket | None = None
         self._captures = Captures(observed.nic)
         self._auth = BasicAuth(config.basic_auth_users)
         self._tls: ssl.SSLContext | None = None
@@ -64,6 +83,8 @@ class WebServer:
                 web.post("/-/reload", self._reload_now),
                 web.put("/-/reload", self._reload_now),
                 web.get("/api/v1/stats", self._stats),
+                web.get("/api/v1/settings", self._settings),
+                web.put("/api/v1/settings", self._tune),
                 web.get("/api/v1/ring", self._ring),
                 web.get("/api/v1/regs", self._registers),
                 web.get("/api/v1/capture", self._captures.handle),
@@ -82,7 +103,7 @@ class WebServer:
         """Listen; the addresses and ports that came of --listen.
 
         Raises:
-            Failed: the port is busy, or the address is not this machine's.
+            Failed: the port is busy, or the address is not this machine's; --control cannot be there.
             PrivilegeError: the port is one of the system's.
             SettingsError: the certificates of the web config cannot be used.
         """
@@ -97,12 +118,29 @@ class WebServer:
         except OSError as error:
             await self._runner.cleanup()
             raise _listen_error(error, settings) from None
-        return [(str(address[0]), int(address[1])) for address in self._runner.addresses]
+        addresses = [(str(address[0]), int(address[1])) for address in self._runner.addresses]
+        try:
+            await self._start_control(settings)
+        except OSError as error:
+            if settings.control != control.AUTO:
+                await self._runner.cleanup()
+                raise Failed(f"{settings.origin('control')}: {error.strerror or error}: choose another path") from None
+            log.warning("no control socket", extra=fields(problem=str(error), fix="choose a path: --control"))
+        return addresses
+
+    async def _start_control(self, settings: Settings) -> None:
+        path = control.place(settings.control, settings.device, os.environ, os.geteuid())
+        if path is not None:
+            self._control = control.ControlSocket(path)
+            await web.SockSite(self._runner, self._control.socket).start()
+            log.info("serving the control socket", extra=fields(path=str(path)))
 
     async def stop(self) -> None:
         """End captures, finish what is being answered, stop listening."""
         self._captures.close()
         await self._runner.cleanup()
+        if self._control is not None:
+            self._control.remove()
 
     def reload_certificates(self) -> None:
         """Read certificates and keys again.
@@ -116,8 +154,8 @@ class WebServer:
 
     @web.middleware
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let in whom the web config lets in."""
-        if not await self._auth.allows(request.headers.get("Authorization")):
+        """Let in whom the web config lets in, and everybody at the control socket: its mode has decided already."""
+        if not _at_control(request) and not await self._auth.allows(request.headers.get("Authorization")):
             challenge = {"WWW-Authenticate": 'Basic realm="asyncnic"'}
             return web.Response(status=401, text="user and password needed\n", headers=challenge)
         return await handler(request)
@@ -144,13 +182,36 @@ class WebServer:
         return web.Response(text="asyncnic is ready.\n")
 
     async def _reload_now(self, request: web.Request) -> web.Response:
-        if not self._observed.settings.enable_lifecycle:
+        if not self._may_change(request):
             return web.Response(status=403, text="reload over HTTP is off: start with --enable-lifecycle\n")
         try:
-            await self._reload()
+            await self._lifecycle.reload()
         except (SettingsError, DeviceError) as error:
             return web.Response(status=500, text=f"reload refused: {error}\n")
         return web.Response(text="reloaded\n")
+
+    async def _settings(self, request: web.Request) -> web.Response:
+        return _json(live_settings(self._observed))
+
+    async def _tune(self, request: web.Request) -> web.Response:
+        if not self._may_change(request):
+            text = "tuning over HTTP is off: start with --enable-lifecycle, or use the control socket\n"
+            return web.Response(status=403, text=text)
+        try:
+            changes = json.loads(await request.read())
+        except (ValueError, RecursionError):
+            changes = None
+        if not isinstance(changes, dict):
+            return web.Response(status=400, text='the body must be a JSON object, like {"rx_budget": 32}\n')
+        try:
+            return _json(await self._lifecycle.tune(changes))
+        except SettingsError as error:
+            return web.Response(status=400, text=f"{error}\n")
+        except DeviceError as error:
+            return web.Response(status=500, text=f"{error}\n")
+
+    def _may_change(self, request: web.Request) -> bool:
+        return self._observed.settings.enable_lifecycle or _at_control(request)
 
     async def _stats(self, request: web.Request) -> web.Response:
         await self._observed.refresh(False)
@@ -167,6 +228,12 @@ class WebServer:
         except DeviceLost as error:
             return web.Response(status=503, text=f"{error}\n")
         return _json(decode.registers(values))
+
+
+def _at_control(request: web.Request) -> bool:
+    """Whether the request came in by the control socket."""
+    connection = request.get_extra_info("socket")
+    return connection is not None and connection.family == socket.AF_UNIX
 
 
 def _json(value: object) -> web.Response:

@@ -7,6 +7,7 @@ nothing else. Values are read at one moment.
 import dataclasses
 
 from asyncnic.histogram import Histogram
+from asyncnic.settings import LIVE
 from asyncnic.values import show_duration
 from asyncnic.version import build_info
 from asyncnic.web.collector import DROP_REASONS, RECEIVE_ERRORS
@@ -49,6 +50,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
         "interrupts": counters.interrupts,
         "bursts": counters.bursts,
         "budget_exhausted": {"frames": counters.budget_frames, "time": counters.budget_time},
+        "rx_budget_in_force": nic.knobs.rx_budget,
         "ring_descriptors": {ring: dict(owners) for ring, owners in nic.ring_descriptors().items()},
         "ring_resyncs": nic.resyncs,
         "queue": {"frames": nic.queue_frames, "limit": observed.queue_limit},
@@ -71,6 +73,11 @@ def settings_as_they_stand(observed: Observed) -> dict[str, object]:
     if live.pop("rx_budget_auto"):
         live["rx_budget"] = "auto"
     return {**observed.settings.model_dump(mode="json"), **live}
+
+
+def live_settings(observed: Observed) -> dict[str, object]:
+    """The settings that can be changed while frames flow, as they stand, in the form in which they can be put."""
+    return {name: value for name, value in settings_as_they_stand(observed).items() if name in LIVE}
 
 
 def _histogram(histogram: Histogram) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """A nic that does nothing, with known numbers in every place that observers read."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -94,16 +94,23 @@ def observe(nic: FakeNic, **flags: object) -> Observed:
 
 
 class Reloads:
-    """Stands for the service's reload: counts, and fails when told to."""
+    """Stands for the service that HTTP may reload and tune: counts, remembers, and fails when told to."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.tuned: list[Mapping[str, object]] = []
         self.error: Exception | None = None
 
-    async def __call__(self) -> None:
+    async def reload(self) -> None:
         self.count += 1
         if self.error is not None:
             raise self.error
+
+    async def tune(self, changes: Mapping[str, object]) -> dict[str, object]:
+        self.tuned.append(changes)
+        if self.error is not None:
+            raise self.error
+        return {name: {"old": 64, "new": value} for name, value in changes.items()}
 
 
 @asynccontextmanager
