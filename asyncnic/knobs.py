@@ -32,6 +32,10 @@ class Knobs:
     """Frames beyond the free descriptors: "leave" them on the wire, or "drain" and count MISS, as silicon does."""
     tap_queue: int = 1000
     """Frames that the kernel's TAP queue holds, at most; that of each lane."""
+    target_age: float = 0.004
+    """How long a frame may wait in the kernel's TAP queue in lasting overload, in seconds (`asyncnic.lanes.depth`);
+    0: as long as the queue is.
+    """
     lane: tuple[str, ...] = DEFAULT_LANES
     """Lanes as "NAME=RULE", highest first (`asyncnic.lanes.rules`). Only the rules may change."""
     shed: tuple[str, ...] = ()

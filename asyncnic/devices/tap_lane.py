@@ -6,9 +6,11 @@ which queue is not decided here (tap_queues.py), and nobody here looks into one.
 
 import errno
 import io
+import time
 
 from asyncnic.devices.device import NEVER, DeviceLost
 from asyncnic.knobs import Knobs
+from asyncnic.lanes.depth import DepthControl
 from asyncnic.lanes.steering import LaneSteering
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.model import Am79C970A
@@ -32,6 +34,7 @@ class TapLane:
         self._steering: LaneSteering | None = None
         self._index = 0
         self._trust = 0
+        self._depth = DepthControl()
 
     @property
     def filtered(self) -> int:
@@ -59,6 +62,7 @@ class TapLane:
         self._steering = steering
         self._index = index
         self._trust = 0
+        self._depth = DepthControl()
 
     def unplug(self) -> None:
         """Close the wire, and pull the chip's link."""
@@ -93,6 +97,8 @@ class TapLane:
             self._trust = PATIENCE
             if taken:
                 steering.frames_read(self._index, taken)
+            if self._depth.observe(time.monotonic(), taken, self.port.silent, self._knobs.target_age):
+                steering.shorten(self._index, self._depth.depth)
         return taken
 
     def interrupt(self) -> None:

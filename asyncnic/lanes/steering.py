@@ -122,7 +122,7 @@ class LaneSteering:
         DeviceError: the kernel cannot do it.
     """
 
-    __slots__ = ("_counters", "_lost", "_quiet", "_rules", "_slots", "_tap", "lanes")
+    __slots__ = ("_counters", "_depths", "_lost", "_quiet", "_rules", "_slots", "_tap", "lanes")
 
     def __init__(self, lanes: Sequence[LaneRule], shed: Sequence[Rule], depths: Sequence[int]) -> None:
         self.lanes = tuple(lanes)
@@ -132,6 +132,7 @@ class LaneSteering:
         self._slots = ShedSlots(SHED_SLOTS)
         self._tap = -1
         self._counters = CounterMap(COUNTER_OCTETS)
+        self._depths = list(depths)
         for lane, depth in enumerate(depths):
             self.set_depth(lane, depth)
 
@@ -176,7 +177,15 @@ class LaneSteering:
         """
         if frames < 1:
             raise ValueError(f"queue of lane {self.lanes[lane].name}: {frames} frames; at least 1")
+        self._depths[lane] = frames
         self._counters.words[LANE_WORDS * lane + DEPTH] = frames
+
+    def shorten(self, lane: int, frames: int | None) -> None:
+        """For now let only `frames` (at least 1) wait in the lane's queue, where that is less than its depth; None:
+        all.
+        """
+        depth = self._depths[lane]
+        self._counters.words[LANE_WORDS * lane + DEPTH] = depth if frames is None else min(depth, frames)
 
     def frames_read(self, lane: int, frames: int) -> None:
         """`frames` more were read from the lane's queue. Called once after each batch of reads: it makes the room."""

@@ -10,9 +10,10 @@ its transmit ring on TDMD, and when `poll` is called.
 from collections.abc import Callable
 
 from asyncnic.pcnet32 import registers as reg
+from asyncnic.pcnet32.direct_reader import Read
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.model_core import Core, Counters
-from asyncnic.pcnet32.model_receive import Read, Receiver
+from asyncnic.pcnet32.model_receive import Receiver
 from asyncnic.pcnet32.model_registers import Registers
 from asyncnic.pcnet32.model_transmit import Transmitter
 from asyncnic.pcnet32.quirks import SILICON, Quirks

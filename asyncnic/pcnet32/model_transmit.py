@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from asyncnic.pcnet32 import descriptors as desc
 from asyncnic.pcnet32 import registers as reg
+from asyncnic.pcnet32.direct_reader import MIN_FRAME
 from asyncnic.pcnet32.model_core import BusFault, Core
-from asyncnic.pcnet32.model_receive import EMULATOR_MAX_FRAME, MAX_FRAME, MIN_FRAME, Receiver
+from asyncnic.pcnet32.model_receive import EMULATOR_MAX_FRAME, MAX_FRAME, Receiver
 
 _MAX_ETHERNET = 1518  # octets with FCS; one more is babble
 

@@ -176,6 +176,19 @@ def test_depth_changes_live_and_loses_nothing_that_waits(make_tap: MakeTap) -> N
         tap.steering.set_depth(2, 0)
 
 
+def test_a_queue_is_shortened_for_a_while_and_its_depth_remembered(make_tap: MakeTap) -> None:
+    tap = make_tap(LANES, depth=100)
+    tap.steering.shorten(2, 30)
+    tap.send(*[OTHER] * 80)
+    assert len(tap.read(2)) == 30
+    tap.steering.shorten(2, None)
+    tap.send(*[OTHER] * 120)
+    assert len(tap.read(2)) == 100
+    tap.steering.shorten(2, 500)
+    tap.send(*[OTHER] * 120)
+    assert len(tap.read(2)) == 100
+
+
 def test_shed_frames_are_dropped_before_the_queue_and_counted_by_rule(make_tap: MakeTap) -> None:
     tap = make_tap(LANES, parse_shed(["src:198.51.100.0/24", "udp:9"]))
     unwanted = udp4(1024, 9, "198.51.100.77")
