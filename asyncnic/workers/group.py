@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -34,6 +34,8 @@ ASK_SECONDS = 1.0
 """How long a worker may take to answer before its last numbers are shown instead."""
 SILENT_SECONDS = 10.0
 """A worker that has said nothing for so long is ended, and started again."""
+EXIT_SECONDS = 0.5
+"""How long a drained worker may take to end by itself."""
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
 """Seconds before a worker that ended is started again: doubled each time, until one lasts for SILENT_SECONDS."""
@@ -49,7 +51,7 @@ class WorkerGroup:
         tap: attached; one queue a worker.
     """
 
-    patience = DRAIN_SECONDS + 2.0
+    patience = DRAIN_SECONDS + 3.0
 
     def __init__(self, settings: Settings, tap: SharedTap) -> None:
         self._tap = tap
@@ -157,13 +159,15 @@ class WorkerGroup:
         """Let the worker deliver what its ring holds, and end."""
         try:
             await worker.ask("stop", None, DRAIN_SECONDS + 1.0)
-            async with asyncio.timeout(1.0):
-                await worker.wait()
         except (EOFError, TimeoutError):
             log.error("a worker did not stop when told to", extra=fields(worker=worker.index))
             worker.kill()
             await worker.wait()
             self._bury(worker)
+            return
+        with suppress(TimeoutError):  # all is counted: what is left of it is ended with the service
+            async with asyncio.timeout(EXIT_SECONDS):
+                await worker.wait()
 
     def _pass_on(self, sender: WorkerProcess, frame: str) -> None:
         """Let every other worker's stack hear a frame that one of them got: an answer that another may wait for."""
