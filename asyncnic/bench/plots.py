@@ -143,6 +143,30 @@ def _speed(result: Mapping[str, Any]) -> "Figure":
     return _typed(figure)
 
 
+def _lanes(result: Mapping[str, Any]) -> "Figure":
+    """Share answered by who asked, and below it what was delivered of the flood; a bar for each side."""
+    figure, (answered, bulk) = _matplotlib().subplots(2, 1, figsize=(7, 5), height_ratios=(3, 2))
+    askers = list(next(iter(result["sides"].values()))["asked"])
+    for place, (side, found) in enumerate(result["sides"].items()):
+        colour = ("#0072b2", "#e69f00")[place]
+        shares = [100 * (1 - found["asked"][asker]["lost"] / found["asked"][asker]["sent"]) for asker in askers]
+        bars = answered.bar(
+            [index + 0.4 * place for index in range(len(askers))], shares, 0.38, color=colour, label=side
+        )
+        answered.bar_label(bars, fmt="%.1f")
+        delivered = {name: value / 1000 for name, value in found["bulk"]["delivered"].items()}
+        error = [[delivered["median"] - delivered["low"]], [delivered["high"] - delivered["median"]]]
+        bulk.barh([side], [delivered["median"]], xerr=error, color=colour)
+    answered.set_xticks([index + 0.2 for index in range(len(askers))], askers)
+    answered.set_ylabel("answered, per cent")
+    answered.set_ylim(0, 115)
+    answered.legend(loc="upper right", ncols=2, frameon=False)
+    answered.set_title("While the service is flooded")
+    bulk.set_xlabel("flood delivered, thousand frames/s")
+    figure.tight_layout()
+    return _typed(figure)
+
+
 def _groups(
     rows: list[Any], by: str, keys: Mapping[str, str], value: Callable[[Any, str], float], unit: str
 ) -> "Figure":
@@ -188,6 +212,7 @@ def _typed(figure: Any) -> "Figure":
 
 
 _PLOTS: dict[str, Callable[[Mapping[str, Any]], "Figure"]] = {
+    "lanes": _lanes,
     "livelock": _livelock,
     "udp": _udp,
     "throughput": _throughput,

@@ -181,6 +181,20 @@ def speed(seconds: float, runs: int, json_file: Path | None, plot: Path | None) 
 
 
 @command.command()
+@click.option(
+    "--asked", type=click.IntRange(1, 60_000), default=1000, show_default=True, help="pings and DNS questions a run"
+)
+@_effort(3.0, 3)
+@_outputs
+def lanes(asked: int, seconds: float, runs: int, json_file: Path | None, plot: Path | None) -> int:
+    """Who is answered under a flood, with lanes and without; what is left of a flood that is shed."""
+    from asyncnic.bench import lanes as experiment
+
+    _check_outputs(json_file, plot)
+    return _finish(experiment.measure(seconds, runs, asked), experiment.show_lanes, json_file, plot)
+
+
+@command.command()
 @click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="runs of each driver")
 @click.option("--json", "json_file", metavar="FILE", type=_PATH, help="write the result there")
 def tcp(runs: int, json_file: Path | None) -> int:

@@ -1,0 +1,78 @@
+"""`asyncnic run` as a child process, for experiments about the service as its users have it.
+
+It inherits the network namespace. Nothing is measured here but the CPU time that the kernel says it has used.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from asyncnic.errors import Failed
+
+END_SECONDS = 10.0
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class RunningService:
+    """A service that is ready. Made by `running_service`."""
+
+    def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
+        self._process = process
+        self._url = url
+
+    def stats(self) -> dict[str, Any]:
+        """/api/v1/stats."""
+        with _opener.open(self._url + "/api/v1/stats", timeout=END_SECONDS) as response:
+            found: dict[str, Any] = json.load(response)
+            return found
+
+    def reload(self) -> None:
+        """Have it read its configuration again; it has when this returns."""
+        _opener.open(urllib.request.Request(self._url + "/-/reload", method="POST"), timeout=END_SECONDS).close()
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the service has used, user's and system's (proc(5), stat)."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def running_service(config: Path, *flags: str) -> Iterator[RunningService]:
+    """Run the service with the settings of `config` and `flags`, until it is ready; it is told to stop when left.
+
+    Raises:
+        Failed: it does not start; the message is its own.
+    """
+    command = [sys.executable, "-m", "asyncnic", "run", "--config", str(config), "--listen", "127.0.0.1:0"]
+    command += ["--log-format", "json", "--enable-lifecycle", *flags]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCNIC_")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            url = _url_when_ready(process)
+            yield RunningService(process, url)
+        finally:
+            process.terminate()
+            try:
+                process.communicate(timeout=END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _url_when_ready(process: "subprocess.Popen[str]") -> str:
+    url, line = "", ""
+    assert process.stderr is not None
+    for line in process.stderr:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        url = str(event.get("url", url))
+        if event.get("event") == "ready":
+            return url.rstrip("/")
+    raise Failed(f"bench: the service did not start: {line.strip()}")
