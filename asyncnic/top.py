@@ -21,6 +21,7 @@ Numbers = Mapping[str, Any]
 
 KNOBS = {
     "rx_budget": "frames a burst",
+    "target_lag": "of the loop, for an automatic budget",
     "rx_time_budget": "time a burst",
     "busy_poll": "look at an empty ring",
     "tap_queue": "frames in the kernel's queue",
@@ -39,7 +40,9 @@ COLORS = {
     "filtered": "bright_black",
     "in_flight": "bright_black",
 }
-KEYS = "up/down knob  left/right turn it  p pause  q quit"
+AUTO = "auto"
+"""The budget that turns itself."""
+KEYS = "up/down knob  left/right turn it  a automatic budget  p pause  q quit"
 SPARKS = " ▁▂▃▄▅▆▇█"
 REMEMBERED = 60
 BAR = 24
@@ -92,6 +95,8 @@ class View:
             self.selected = (self.selected + 1) % len(KNOBS)
         elif key == "p":
             self.paused = not self.paused
+        elif key == "a":
+            return Change("rx_budget", AUTO)
         elif key in ("right", "l", "+", "left", "h", "-"):
             name = list(KNOBS)[self.selected]
             more = key in ("right", "l", "+")
@@ -103,8 +108,8 @@ class View:
         heading, state = heading_of(self.now)
         title = Text.assemble((heading, "bold"), "  ", state, "  ", ("PAUSED" if self.paused else "", "reverse"))
         said = Text(self.trouble, style="bold red") if self.trouble else Text(self.message, style="yellow")
-        parts = [title, self._ledger(), self._load(), self._knobs(), said]
-        spaced = [line for part in parts for line in (part, Text())]
+        parts: list[RenderableType] = [title, self._ledger(), self._load(), self._knobs(), said]
+        spaced: list[RenderableType] = [line for part in parts for line in (part, Text())]
         return Group(*spaced[:-1], Text(KEYS, style="bright_black"))
 
     def _ledger(self) -> Table:
@@ -173,6 +178,8 @@ def counts(numbers: Numbers) -> dict[str, int]:
 
 def turned(name: str, value: str, more: bool) -> str:
     """The next value of a knob in the direction of `more`: twice or half of a number or time, the next or last word."""
+    if value == AUTO:
+        return str(Settings.model_fields[name].default)
     words = choices(Settings.model_fields[name])
     if words:
         return words[(words.index(value) + (1 if more else -1)) % len(words)]

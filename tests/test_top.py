@@ -86,11 +86,12 @@ def test_keys_move_and_turn() -> None:
     assert view.press("right") == Change("rx_budget", "128")
     assert view.press("-") == Change("rx_budget", "32")
     assert view.press("down") is None
-    assert view.press("+") == Change("rx_time_budget", "4ms")
+    assert view.press("+") == Change("target_lag", "4ms")
     assert view.press("k") is None
     assert view.press("up") is None
     assert view.press("l") == Change("queue_policy", "drop-oldest")
     assert view.press("left") == Change("queue_policy", "pause")
+    assert view.press("a") == Change("rx_budget", "auto")
     assert view.press("?") is None
 
 
@@ -107,6 +108,8 @@ def test_p_pauses_and_says_so() -> None:
     ("name", "value", "more", "then"),
     [
         ("rx_budget", "1", False, "1"),
+        ("rx_budget", "auto", True, "64"),
+        ("rx_budget", "auto", False, "64"),
         ("busy_poll", "0us", True, "10us"),
         ("busy_poll", "10us", False, "0us"),
         ("busy_poll", "0us", False, "0us"),
