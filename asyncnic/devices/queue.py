@@ -7,7 +7,6 @@ out the descriptors, keeps the TAP's counters, and brings new descriptors when t
 from collections.abc import Sequence
 
 from asyncnic.devices.device import DeviceOptions, LaneCounters, WireCounters
-from asyncnic.devices.tap import station_address
 from asyncnic.devices.tap_lane import TapLane
 from asyncnic.lanes.rules import parse_lanes
 from asyncnic.pcnet32.memory import DmaMemory
@@ -56,15 +55,16 @@ async def open_device(name: str, options: DeviceOptions) -> QueueDevice:
     """Open "NAME:FD[,FD...]": the queues with these descriptors, of the TAP of that name.
 
     Raises:
-        ValueError: `name` is not of that form.
+        ValueError: `name` is not of that form, or there is no station address: the TAP's owner chooses it for all.
     """
     tap, _, numbers = name.partition(":")
-    mac = options.mac if options.mac is not None else station_address(tap)
+    if options.mac is None:
+        raise ValueError(f"tap:{tap}: its queues have no station address")
     descriptors = [int(number) for number in numbers.split(",")]
     names = [rule.name for rule in parse_lanes(options.knobs.lane)][-len(descriptors) :]
     lanes = []
     for lane_name, descriptor in zip(names, descriptors, strict=True):
-        lane = TapLane(lane_name, DmaMemory.anonymous(options.memory_size), mac, options.knobs)
+        lane = TapLane(lane_name, DmaMemory.anonymous(options.memory_size), options.mac, options.knobs)
         lane.plug_in(descriptor)
         lanes.append(lane)
     return QueueDevice(tap, lanes)

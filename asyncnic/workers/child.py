@@ -76,7 +76,7 @@ class Worker:
             self.answer(message.number, message.body)
         elif message.kind == "hold":
             self.answer(message.number)
-            self._channel.wait(HOLD_SECONDS)  # the loop stands still, so no frame is read
+            self._hold()
         elif message.kind == "knobs":
             self._engine.nic.knobs.turn_to(_KNOBS.validate_python(message.body))
         elif message.kind == "queues":
@@ -87,6 +87,16 @@ class Worker:
             self._engine.stack.overhear(bytes.fromhex(message.body))
         elif message.kind == "stop":
             self.stop.set_result(message.number)
+
+    def _hold(self) -> None:
+        """Stand still until told to go on, but not for long: the loop does not turn, so no frame is read."""
+        until = time.monotonic() + HOLD_SECONDS
+        while not self.stop.done() and (left := until - time.monotonic()) > 0:
+            self._channel.wait(left)
+            message = self._channel.receive()
+            if message is None or message.kind == "resume":
+                return
+            self._obey(message)
 
     def _pass_on(self, frame: memoryview) -> None:
         """Let the other workers' stacks hear a frame, as long as there are not too many."""

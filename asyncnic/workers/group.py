@@ -17,6 +17,7 @@ from typing import Any
 from asyncnic.devices.device import DeviceError, DeviceLost, WireCounters
 from asyncnic.devices.link import LinkWanted
 from asyncnic.devices.shared_tap import SharedTap
+from asyncnic.devices.tap import station_address
 from asyncnic.engine import DRAIN_SECONDS, beside, host_address, measure_lag
 from asyncnic.errors import Failed
 from asyncnic.histogram import SECONDS, Histogram
@@ -65,6 +66,7 @@ class WorkerGroup:
         self._lost = 0
         self._unbooked = False
         self._lag = Histogram(SECONDS)
+        self._mac = settings.mac or station_address(tap.name.partition(":")[2]).hex(":")
 
     async def start(self) -> None:
         """Start all workers, together.
@@ -125,6 +127,7 @@ class WorkerGroup:
         if not self._tap.queues:
             raise Failed(f"{self._tap.name}: lost, so there is no queue for worker {worker.index}")
         settings: dict[str, Any] = self.observed.settings.model_dump(mode="json", exclude={"host_address"})
+        settings["mac"] = self._mac
         await worker.start(settings, (self._tap.queues[worker.index],))
 
     async def _keep(self, worker: WorkerProcess) -> None:
@@ -226,7 +229,9 @@ class WorkerGroup:
                 *(worker.ask("hold", None, HOLD_SECONDS) for worker in living), return_exceptions=True
             )
             wire = self._wire()
-            held = time.monotonic() - began < HOLD_SECONDS
+            held = time.monotonic() - began < HOLD_SECONDS and all(
+                worker in living or worker.absent for worker in self._workers
+            )
         finally:
             for worker in living:
                 worker.tell("resume")

@@ -43,6 +43,11 @@ class WorkerProcess:
         """The process, if there is one."""
         return self._process.pid if self._process is not None else None
 
+    @property
+    def absent(self) -> bool:
+        """Whether there is no process, not even one that is about to be ready."""
+        return self._process is None or self._process.returncode is not None
+
     async def start(self, settings: dict[str, Any], descriptors: Sequence[int]) -> None:
         """Start a process that serves `settings` on the queues `descriptors`; returns when it is ready.
 
