@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asyncnic.client import Endpoint
-from asyncnic.commands.endpoint import endpoint_options
+from asyncnic.commands.endpoint import control_options
 from asyncnic.errors import Failed
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ _ESCAPES |= {sequence.replace(b"[", b"O"): key for sequence, key in _ESCAPES.ite
 
 
 @click.command()
-@endpoint_options
+@control_options
 def command(endpoint: Endpoint) -> None:
-    """Watch a running service: where every frame goes, how loaded it is, and its knobs. Keys turn a knob where the
-    service allows it (--enable-lifecycle).
+    """Watch a running service: where every frame goes, how loaded it is, and its knobs, which keys turn. They do so on
+    the service's control socket, or over HTTP where --enable-lifecycle allows it.
 
     Example: asyncnic top --url http://127.0.0.1:9732
     """

@@ -79,7 +79,7 @@ def test_narrow_window_stands_the_drawing_up_and_needs_no_sideways_scrolling(run
         asyncio.run(visit(service.url + "/"))
 
 
-def test_keys_pause_the_page_and_reach_the_knobs(run: Run, tmp_path: Path) -> None:
+def test_keys_pause_the_page_and_turn_a_knob(run: Run, tmp_path: Path) -> None:
     async def visit(url: str) -> None:
         async with chromium(tmp_path / "profile") as page:
             await page.open(url)
@@ -89,10 +89,21 @@ def test_keys_pause_the_page_and_reach_the_knobs(run: Run, tmp_path: Path) -> No
             await page.press("p")
             await page.press("k")
             assert await page.value("document.activeElement.id") == "rx_budget"
+            await page.value("document.activeElement.select()")
+            for key in ("1", "7", "Enter"):
+                await page.press(key)
+            await page.wait_for("document.querySelector('#knobs-answer').textContent === 'rx_budget is now 17'")
+            await page.value("document.activeElement.select()")
+            for key in ("0", "Enter"):
+                await page.press(key)
+            refusal = await page.wait_for("document.querySelector('#knobs-answer.bad')?.textContent")
+            assert "rx_budget" in refusal
+            page.complaints.clear()  # The browser reports the refused PUT as one; that is its way of saying 400.
             await look(page, "knobs")
 
     with run(*INET, "--enable-lifecycle") as service:
         asyncio.run(visit(service.url + "/"))
+        assert service.stats()["settings"]["rx_budget"] == 17
 
 
 def test_page_says_when_the_service_is_gone_and_comes_back_with_it(run: Run, tmp_path: Path) -> None:

@@ -61,6 +61,25 @@ def test_top_shows_the_flood_where_it_goes(run: Run, tmp_path: Path) -> None:
         shown.wait_for("ended with 0")
 
 
+def test_keys_turn_knobs_and_refusals_are_shown(run: Run, tmp_path: Path) -> None:
+    with (
+        run(*INET, "--enable-lifecycle", "--rx-ring", "64") as service,
+        terminal(tmp_path, f"{ASYNCNIC} top --url {service.url}") as shown,
+    ):
+        shown.wait_for("ready, up")
+        shown.press("Left")
+        shown.wait_for("rx_budget is now 32")
+        shown.press("Down", "Down", "Down", "Down", "Down", "Right")
+        shown.wait_for("overload is now drain")
+        shown.press("a")
+        shown.wait_for("rx_budget is now auto")
+        settings = service.stats()["settings"]
+        assert (settings["rx_budget"], settings["overload"]) == ("auto", "drain")
+        shown.press("Up", "Right", "Right", "Right", "Right", "Right", "Right", "Right")
+        shown.wait_for("tap_queue")
+        shown.wait_for("must be")
+
+
 def test_top_outlives_the_service_and_sees_it_come_back(run: Run, tmp_path: Path) -> None:
     with run(*INET) as service:
         listen = service.url.removeprefix("http://")
