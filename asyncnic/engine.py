@@ -11,7 +11,7 @@ from typing import Protocol
 
 from asyncnic.histogram import Histogram
 from asyncnic.nic import Nic, open_nic
-from asyncnic.privileges import NET_ADMIN, has_capability
+from asyncnic.privileges import NET_ADMIN, drop_capabilities, has_capability
 from asyncnic.settings import Settings
 from asyncnic.stacks.choice import StackFactory
 from asyncnic.supervisor import Supervisor
@@ -99,7 +99,16 @@ async def open_in_process(
         knobs=settings.knobs(),
         delivery=settings.delivery,
     ) as nic:
-        yield InProcess(settings, nic, make_stack)
+        engine = InProcess(settings, nic, make_stack)
+        try:
+            if engine.stack.set_up is not None:
+                await engine.stack.set_up()
+            if nic.device.backend == "uio":
+                drop_capabilities()  # whoever masters the bus needs no others, and nobody should find them here
+            yield engine
+        finally:
+            if engine.stack.close is not None:
+                engine.stack.close()
 
 
 def host_address(settings: Settings) -> str:

@@ -31,6 +31,10 @@ class Stack:
     them may wait for, such as ARP replies. None: it has no use for that."""
     overhear: Callable[[bytes], None] | None = None
     """Let the stack hear such a frame of another worker's."""
+    set_up: Callable[[], Awaitable[None]] | None = None
+    """What the stack needs before it is run for the first time, while there are privileges; may raise DeviceError."""
+    close: Callable[[], None] | None = None
+    """Let go of what `set_up` has opened."""
 
 
 StackFactory = Callable[["Nic"], Stack]
@@ -79,7 +83,7 @@ def _kernel(settings: Settings) -> StackFactory:
 
     def make(nic: "Nic") -> Stack:
         stack = KernelStack(nic, settings.kernel_if, settings.address)
-        return Stack(stack.run, stack.outcomes)
+        return Stack(stack.run, stack.outcomes, set_up=stack.set_up, close=stack.close)
 
     return make
 

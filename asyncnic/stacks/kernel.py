@@ -15,6 +15,7 @@ import os
 import socket
 import struct
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from pyroute2 import IPRoute
@@ -24,6 +25,7 @@ from asyncnic.devices import tun
 from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
 from asyncnic.devices.link import LinkCounters
 from asyncnic.nic import Nic
+from asyncnic.stacks.coalesce import Coalescer
 from asyncnic.values import Interface
 
 _TUNSETCARRIER = 0x4004_54E2
@@ -55,6 +57,7 @@ class KernelStack:
         self._nic = nic
         self._interface = interface
         self._addresses = addresses
+        self._coalescer = Coalescer(address.ip for address in addresses)
         self._tap = -1
         self._file: io.FileIO | None = None
         self._link: LinkCounters | None = None
@@ -85,7 +88,8 @@ class KernelStack:
         except DeviceError as error:
             raise type(error)(f"--kernel-if: {error}") from None
         self._file = io.FileIO(self._tap, "r+")
-        await asyncio.to_thread(self._configure)
+        with ThreadPoolExecutor(1) as thread:  # one that ends here, and keeps no privilege that we give up later
+            await asyncio.get_running_loop().run_in_executor(thread, self._configure)
         self._link = LinkCounters(self._interface, socket.if_nametoindex(self._interface))
 
     def _configure(self) -> None:
@@ -125,25 +129,23 @@ class KernelStack:
             loop.remove_reader(self._tap)
 
     async def _to_kernel(self) -> None:
-        tap = self._tap
-        write = os.write
+        tap, write, run = self._tap, os.writev, self._coalescer.run
         async for burst in self._nic:
             memory, clock, deadline = burst.memory, burst.clock, burst.deadline
             offsets, lengths = burst.offsets, burst.lengths
             count = len(offsets)
             while burst.taken < count:
-                taken = burst.taken
-                start = offsets[taken]
+                frames, pieces = run(memory, offsets, lengths, burst.taken)
                 try:
-                    write(tap, memory[start : start + lengths[taken]])
+                    write(tap, pieces)
                 except BlockingIOError:
                     await self._writable()
                     continue
                 except OSError:
-                    self.refused += 1
+                    self.refused += frames
                 else:
-                    self.handed += 1
-                burst.taken = taken + 1
+                    self.handed += frames
+                burst.taken += frames
                 if clock() >= deadline:
                     break
 

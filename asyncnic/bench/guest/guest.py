@@ -144,6 +144,14 @@ class Guest:
             raise GuestError(f"{command!r} in the guest: exit code {result.code}: {result.output.strip()[-2000:]}")
         return result.output
 
+    def put(self, path: str, octets: bytes) -> None:
+        """Write a file of some kilobytes in the guest.
+
+        Raises:
+            GuestError: as `check`.
+        """
+        self.check(f"base64 -d >{path} <<END\n{base64.encodebytes(octets).decode()}END\n")
+
     def spawn(self, command: str, log: str) -> int:
         """Start a command in the background, its output to the file `log`; returns its process id in the guest."""
         return int(self.check(f"{{ {command}; }} >{log} 2>&1 </dev/null & echo $!"))
