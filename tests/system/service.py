@@ -70,7 +70,8 @@ def asyncnic(
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's variables without settings of asyncnic, and `more`."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCNIC_")}
+    keep = "ASYNCNIC_HOT_PATH"  # no setting: which of the packet paths is under test
+    plain = {name: value for name, value in os.environ.items() if name == keep or not name.startswith("ASYNCNIC_")}
     return plain | {"COLUMNS": "200"} | dict(more or {})
 
 

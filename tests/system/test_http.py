@@ -97,7 +97,8 @@ def test_reload(run: Run, tmp_path: Path) -> None:
         config.write_text("rx_budget = 0")
         status, text = curl(service.url + "/-/reload", "-X", "POST")
         assert status == 500
-        assert text == f"reload refused: rx_budget in {config}: must be a whole number from 1 to 4096\n"
+        assert text.startswith(f"reload refused: rx_budget in {config}: must be a whole number from 1 to 4096")
+        assert text.count("\n") == 1
         config.unlink()
         assert curl(service.url + "/-/reload", "-X", "POST")[0] == 500
         assert budget(service) == 16
