@@ -5,7 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_interface
 
@@ -44,8 +44,10 @@ async def running(tap: str, interface: str, *addresses: str) -> AsyncIterator[tu
 
 
 @pytest.fixture
-def interface(tap_name: str) -> str:
-    return f"k{tap_name}"
+def interface(tap_name: str) -> Iterator[str]:
+    name = f"k{tap_name}"
+    yield name
+    subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
 
 
 async def until(found: object) -> None:
