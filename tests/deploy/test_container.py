@@ -173,6 +173,7 @@ def test_service_has_no_privilege_at_all_with_a_tap_made_beforehand(
         assert status["NoNewPrivs"] == "1"
         podman("exec", container.name, "touch", "/opt/asyncnic/new", codes=(1,))
         assert "warning" not in container.log
+        assert "/run/asyncnic/" in podman("exec", container.name, "sh", "-c", "ls -d /run/asyncnic/*.sock")
         ping()
 
 
@@ -194,21 +195,16 @@ def test_health_check_tells_a_live_service_from_a_dead_one(image: str, tap: str,
 def test_flooded_it_answers_is_scraped_without_a_failure_and_tuned_without_a_loss(
     image: str, tap: str, least: tuple[str, ...], tmp_path: Path
 ) -> None:
-    config = tmp_path / "asyncnic.toml"
-    config.write_text("rx_budget = 64\n")
-    tmp_path.chmod(0o755)
-    flags = (*least, "--volume", f"{tmp_path}:/etc/asyncnic:ro")
     scrapes = tmp_path / "prometheus"
     scrapes.mkdir()
     with (
-        running(image, tap, flags, "--config", "/etc/asyncnic/asyncnic.toml") as container,
+        running(image, tap, least) as container,
         prometheus(scrapes, [container.listen]) as server,
     ):
         with flood(200_000):
             wait_until(lambda: server.query("rate(asyncnic_delivered_frames_total[5s]) > 1000"), "frames flow")
             for budget in (8, 128, 32):
-                config.write_text(f"rx_budget = {budget}\n")
-                podman("kill", "--signal", "HUP", container.name)
+                podman("exec", container.name, "asyncnic", "tune", f"rx_budget={budget}")
                 tuned = f'asyncnic_setting{{name="rx_budget"}} == {budget}'
                 wait_until(functools.partial(server.query, tuned), tuned)
                 assert imbalance(container.stats()) == 0
