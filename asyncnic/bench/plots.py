@@ -159,7 +159,7 @@ def _lanes(result: Mapping[str, Any]) -> "Figure":
         bulk.barh([side], [delivered["median"]], xerr=error, color=colour)
     answered.set_xticks([index + 0.2 for index in range(len(askers))], askers)
     answered.set_ylabel("answered, per cent")
-    answered.set_ylim(0, 115)
+    answered.set_ylim(0, 130)
     answered.legend(loc="upper right", ncols=2, frameon=False)
     answered.set_title("While the service is flooded")
     bulk.set_xlabel("flood delivered, thousand frames/s")

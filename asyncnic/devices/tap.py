@@ -74,6 +74,7 @@ class TapDevice:
         for lane, queue in zip(self.lanes[without:], queues, strict=True):
             lane.plug_in(queue)
         self._count()
+        self._queues.tell()
 
     def _make_lanes(self) -> tuple[TapLane, ...]:
         options = self._options

@@ -81,7 +81,7 @@ class TapLane:
     def poll(self, limit: int) -> int:
         """See `Lane.poll`. With overload "drain" the chip takes frames without a descriptor too, and counts MISS."""
         file, steering = self._file, self._steering
-        if file is None:
+        if file is None or not self._reads:
             return 0
         if self._trust and steering is not None and not steering.waiting(self._index):
             self._trust -= 1

@@ -35,7 +35,7 @@ class TapQueues:
         self._knobs = knobs
         self._in_force = _values(knobs)
         self._opened = False
-        self._one_because = ""
+        self._one_because = self._untold = ""
         self._length = 0
         self._queues: list[int] = []
         self._steering: LaneSteering | None = None
@@ -55,7 +55,7 @@ class TapQueues:
         TAP comes back with fewer queues than it had. Where there can be rules, they are in force.
 
         Raises:
-            DeviceError, PrivilegeError: see `tun.attach`. That there can be only one lane is logged and no error.
+            DeviceError, PrivilegeError: see `tun.attach`. That there can be only one lane is no error: see `tell`.
         """
         reason = ""
         for lanes, steered in self._attempts():
@@ -67,16 +67,21 @@ class TapQueues:
             break
         else:
             raise failure
-        if reason:
-            asked = self._knobs.lane != DEFAULT_LANES or self._knobs.shed
-            # Where nobody asked for lanes it is no news: an error that follows must be the only line.
-            level = logging.WARNING if asked else logging.DEBUG
-            log.log(level, "one lane", extra=fields(device=f"tap:{self._tap}", shedding=steered, why=reason))
         if not self._opened:
             self.lanes, self._one_because, self._opened = lanes, reason, True
-        self.steered, self._queues = steered, queues
+        self.steered, self._queues, self._untold = steered, queues, reason
         self._length = self.length
         return queues
+
+    def tell(self) -> None:
+        """Log once why there is one lane where more were wanted. Not before the TAP is ready: an error that keeps it
+        from that must be the only line.
+        """
+        if self._untold:
+            asked = self._knobs.lane != DEFAULT_LANES or self._knobs.shed
+            said = fields(device=f"tap:{self._tap}", shedding=self.steered, why=self._untold)
+            log.log(logging.WARNING if asked else logging.INFO, "one lane", extra=said)
+            self._untold = ""
 
     def _attempts(self) -> Iterator[tuple[Sequence[LaneRule], bool]]:
         """What to try in turn: which lanes, and whether with programs."""

@@ -4,6 +4,7 @@ No knowledge of rules or of lanes. Counters live in an array map of one value th
 reading them costs no system call and needs no privilege afterwards; only making maps and programs needs CAP_BPF.
 """
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -67,7 +68,8 @@ class CounterMap:
         """Let go of the map; attached programs keep theirs. Idempotent. `words` cannot be used afterwards."""
         if self.descriptor >= 0:
             self.words.release()
-            self._memory.close()
+            with contextlib.suppress(BufferError):  # a frame of some traceback has a slice: it goes with that
+                self._memory.close()
             os.close(self.descriptor)
             self.descriptor = -1
 
