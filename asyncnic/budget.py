@@ -8,8 +8,10 @@ whatever else runs between two bursts) takes a third of it:
     budget = (target / 3 - others) / cost
 
 `cost` is what a frame took from its reading off the wire to the return of its handler, `others` what ran between two
-bursts. Both are running averages; the cost follows a rise by half of it at every burst and a fall by a sixteenth. The
-others never leave the burst less than a quarter of the turn: lag that they cause is not cured by starving the wire.
+bursts. Both are running averages. At every burst the cost follows a rise by half of it, but at most to the double: a
+process that loses its CPU for a while in one burst does not forget what frames cost. It follows a fall by a sixteenth,
+as the others do. These never leave the burst less than a quarter of the turn: lag that they cause is not cured by
+starving the wire.
 
 `rx_time_budget` works on as it did, and the smaller of the two ends a burst. It looks at the clock within the burst,
 so it bounds the single burst in which frames suddenly cost more; but it knows neither the others nor the reading off
@@ -25,6 +27,8 @@ LEAST_SHARE = 0.25
 """The part of a turn that bursts have whatever the others take."""
 RISE, FALL = 1 / 2, 1 / 16
 """How far an average goes towards a sample above and below it."""
+STEEPEST = 2.0
+"""The most by which the cost rises at once, as a factor."""
 
 
 class BudgetControl:
@@ -57,9 +61,9 @@ class BudgetControl:
             self._others += FALL * (others - self._others)
         self._ended = ended
         cost = (ended - begun) / taken
-        if not self._cost:
-            self._cost = cost
-        self._cost += (RISE if cost > self._cost else FALL) * (cost - self._cost)
+        known = self._cost or cost
+        followed = known + (RISE if cost > known else FALL) * (cost - known)
+        self._cost = min(followed, STEEPEST * known)
         turn = target / TURNS
         room = max(turn - self._others, turn * LEAST_SHARE)
         if room >= self._cost * self._limit:

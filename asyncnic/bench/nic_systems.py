@@ -66,12 +66,11 @@ async def _play(case: Case, delivery: str, policy: str, sink_only: bool = False)
         bystander = await Bystander.start(_metrics(nic)) if case.bystander else None
         await trial.play(lambda: app.datagrams if app is not None else nic.counters.delivered_frames)
         report = await bystander.stop() if bystander is not None else None
-        ledger = nic.ledger()
+        ledger, bursts = nic.ledger(), nic.counters.bursts
     delivered = app.datagrams if app is not None else ledger.delivered
     lost = {stage: ledger.dropped_at(stage) for stage in STAGES} | {
         "filtered": ledger.filtered,
         "stack": ledger.delivered - delivered,
     }
-    return trial.outcome(
-        delivered, lost, app, bystander=report, ledger=ledger.as_json() | {"imbalance": ledger.imbalance}
-    )
+    balance = ledger.as_json() | {"imbalance": ledger.imbalance}
+    return trial.outcome(delivered, lost, app, bystander=report, ledger=balance, extra={"bursts": bursts})

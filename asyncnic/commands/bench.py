@@ -118,6 +118,33 @@ def livelock(
     return _finish(result, experiment.show_livelock, json_file, plot)
 
 
+@command.command()
+@click.option(
+    "--work", "work", metavar="US,...", callback=_split, help="microseconds of work a frame  [default: 0,10,100]"
+)
+@click.option("--target-lag", metavar="TIME", default="2ms", show_default=True, help="lag that the budget auto holds")
+@click.option(
+    "--rx-time-budget", metavar="TIME", default="2ms", show_default=True, help="of all budgets; 1s: as good as none"
+)
+@_effort(2.0, 3)
+@click.option("--json", "json_file", metavar="FILE", type=_PATH, help="write the result there")
+def budget(
+    work: list[str], target_lag: str, rx_time_budget: str, seconds: float, runs: int, json_file: Path | None
+) -> int:
+    """An automatic budget beside budgets of 8, 64 and 512 frames: delivered rate, and lag of the event loop.
+
+    Example: asyncnic bench budget --rx-time-budget 1s
+    """
+    from asyncnic.bench import budget as experiment
+    from asyncnic.settings import load, tuned
+
+    settings = tuned(load({}, {}, None), {"target_lag": target_lag, "rx_time_budget": rx_time_budget})
+    _check_outputs(json_file, None)
+    burdens = _microseconds(work) or experiment.WORK
+    result = experiment.measure(burdens, settings.target_lag, settings.rx_time_budget, seconds, runs)
+    return _finish(result, experiment.show_budget, json_file, None)
+
+
 def _microseconds(texts: list[str]) -> list[float]:
     try:
         found = [float(text) / 1e6 for text in texts]
