@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The two loops that every frame passes, compiled: reading off the wire, and known UDP flows.
+"""What every frame passes, compiled: reading off the wire, the ring's walk, and known UDP flows.
 
-Each is the twin of a plain Python one (pcnet32/direct_reader.py, stacks/inet/fast.py), which says what it does and why; the
-same tests hold both. Here is only what makes them fast: C integers, pointers into the DMA memory, read(2) without an object.
-`asyncnic.hot` chooses between the twins; nothing else imports this.
+Each is the twin of a plain Python one (pcnet32/direct_reader.py, pcnet32/receive_ring.py, stacks/inet/fast.py), which
+says what it does and why; the same tests hold both. Here is only what makes them fast: C integers, pointers into the DMA
+memory, read(2) without an object. `asyncnic.hot` chooses between the twins; nothing else imports this.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -36,6 +36,10 @@ cdef enum:
     HEADERS = 42
     UDP = 17
     REJECTED = -1
+    MCNT_MASK = 0xFFF
+
+cdef const uint32_t FRAME = 0xC3000000  # OWN, ERR, STP, ENP
+cdef const uint32_t WHOLE = 0x03000000  # STP, ENP
 
 
 cdef class DirectReader:
@@ -133,6 +137,25 @@ cdef class DirectReader:
         self.filtered = filtered
         self.odd = odd
         return slot
+
+
+def whole_frames(words, Py_ssize_t first, Py_ssize_t end, Py_ssize_t most):
+    """See `asyncnic.pcnet32.receive_ring.whole_frames`."""
+    cdef list lengths = []
+    cdef const volatile uint32_t *word
+    cdef Py_ssize_t length
+    cdef Py_buffer ring
+    PyObject_GetBuffer(words, &ring, PyBUF_SIMPLE)
+    word = <const uint32_t *>ring.buf + 4 * first
+    while first < end and word[1] & FRAME == WHOLE:
+        length = <Py_ssize_t>(word[2] & MCNT_MASK) - FCS
+        if not MIN_FRAME <= length <= most:
+            break
+        lengths.append(length)
+        first += 1
+        word += 4
+    PyBuffer_Release(&ring)
+    return lengths
 
 
 cdef inline double _monotonic() noexcept nogil:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from asyncnic.pcnet32.address_filter import AddressFilter
 from asyncnic.pcnet32.descriptors import multicast_hash
 from asyncnic.pcnet32.direct_reader import DirectReader
 from asyncnic.pcnet32.memory import DmaMemory
+from asyncnic.pcnet32.receive_ring import whole_frames
 from asyncnic.stacks.inet.fast import udp_burst
 from tests.stacks.inet.wire import HOST, MAC, PEER, ipv4, udp
 
@@ -198,6 +200,21 @@ def test_a_broken_file_raises(twin: type[DirectReader], wire: tuple[socket.socke
     os.close(directory)
     with pytest.raises(OSError, match=r"directory"):
         reader.read(wire[1].readinto, 0, 1, 1)
+
+
+ring_words = st.tuples(
+    st.sampled_from([0x0310_F800, 0x0340_F800, 0x0300_F800, 0x8000_F800, 0x4300_F800, 0x0200_F800]),
+    st.sampled_from([64, 64, 68, 1518, 1522, 1523, 63, 0, 0x0201_0040, 0xFFF]),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(descriptors=st.lists(ring_words, min_size=1, max_size=12), data=st.data())
+def test_walks_agree(descriptors: list[tuple[int, int]], data: st.DataObject) -> None:
+    ring = memoryview(array("I", [word for status, count in descriptors for word in (0, status, count, 0)]))
+    first = data.draw(st.integers(0, len(descriptors) - 1))
+    end = data.draw(st.integers(first + 1, len(descriptors)))
+    assert compiled.whole_frames(ring, first, end, 1518) == whole_frames(ring, first, end, 1518)
 
 
 async def test_the_choice_reaches_the_stack() -> None:

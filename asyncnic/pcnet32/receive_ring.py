@@ -14,6 +14,7 @@ What the driver may believe of a descriptor with OWN = 0 (fact sheet 6.1, 6.3, 7
 from array import array
 from dataclasses import dataclass
 
+from asyncnic import hot
 from asyncnic.pcnet32.descriptors import BUFF, CRC, ENP, ERR, FRAM, MCNT_MASK, OFLO, OWN, STP, byte_count
 from asyncnic.pcnet32.memory import DmaMemory
 
@@ -23,6 +24,29 @@ FCS = 4
 _FRAME = OWN | ERR | STP | ENP
 _WHOLE = STP | ENP
 _ENDED = ENP | ERR | BUFF
+
+
+def whole_frames(words: memoryview, first: int, end: int, most: int) -> list[int]:
+    """Lengths, without FCS, of the whole frames from descriptor `first` to before `end`, up to whatever is none.
+
+    Args:
+        words: the ring, four 32-bit words a descriptor (style 2).
+        first, end: indices of descriptors.
+        most: octets of the longest frame that is no error.
+    """
+    if words[4 * first + 1] & OWN:
+        return []
+    lengths = []
+    status, counts = words[4 * first + 1 : 4 * end : 4].tolist(), words[4 * first + 2 : 4 * end : 4].tolist()
+    for word, count in zip(status, counts, strict=True):
+        length = (count & MCNT_MASK) - FCS
+        if word & _FRAME != _WHOLE or not MIN_FRAME <= length <= most:
+            break
+        lengths.append(length)
+    return lengths
+
+
+_whole_frames = hot.choose(whole_frames)
 
 
 @dataclass(slots=True)
@@ -73,6 +97,7 @@ class ReceiveRing:
         "_scratch",
         "_span",
         "_status",
+        "_words",
         "_zeros",
         "counters",
         "errors",
@@ -84,7 +109,7 @@ class ReceiveRing:
         self._scratch = scratch
         self._max_frame = max_frame
         self._offsets = [buffers + i * BUFFER_SIZE for i in range(size)]
-        words = memory.words[ring // 4 : ring // 4 + 4 * size]
+        self._words = words = memory.words[ring // 4 : ring // 4 + 4 * size]
         self._bus = words[0::4]
         self._status = words[1::4]
         self._counts = words[2::4]
@@ -113,25 +138,17 @@ class ReceiveRing:
         """
         for _ in range(self.size):  # a card that returns errors as fast as they are dropped must not hold us here
             head = self._head
-            words = self._status[head : min(head + limit, self.size)].tolist()
-            count = 0
-            for word in words:
-                if word & _FRAME != _WHOLE:
-                    break
-                count += 1
-            if count:
-                lengths = [(word & MCNT_MASK) - FCS for word in self._counts[head : head + count].tolist()]
-                if min(lengths) < MIN_FRAME or max(lengths) > self._max_frame:
-                    count = self._lawful(lengths)
-                    if not count:
-                        self._drop_length(lengths[0])
-                        continue
-                    del lengths[count:]
-                self._span = count
+            lengths = _whole_frames(self._words, head, min(head + limit, self.size), self._max_frame)
+            if lengths:
+                self._span = count = len(lengths)
                 self._chained = False
                 return self._offsets[head : head + count], lengths
-            if words[0] & OWN:
+            word = self._status[head]
+            if word & OWN:
                 return [], []
+            if word & _FRAME == _WHOLE:
+                self._drop_length((self._counts[head] & MCNT_MASK) - FCS)
+                continue
             frame = self._exception()
             if frame is not None:
                 return frame
@@ -193,10 +210,6 @@ class ReceiveRing:
         self._counts[head:end] = self._zeros[:descriptors]
         self._status[head:end] = self._armed[:descriptors]
         self._head = end & (self.size - 1)
-
-    def _lawful(self, lengths: list[int]) -> int:
-        """How many frames stand before the first whose length no frame has."""
-        return next(i for i, length in enumerate(lengths) if not MIN_FRAME <= length <= self._max_frame)
 
     def _drop_length(self, length: int) -> None:
         self.counters.seen += 1
