@@ -41,6 +41,11 @@ def test_sigterm_under_flood_delivers_what_the_ring_holds(run: Run, loop: str, d
         assert "problem=" not in service.log
 
 
+def queue_length(tap: str) -> int:
+    (link,) = json.loads(program("ip", "-j", "link", "show", "dev", tap))
+    return int(link["txqlen"])
+
+
 def test_sighup_applies_good_values_and_refuses_bad_ones(run: Run, tmp_path: Path) -> None:
     config = tmp_path / "asyncnic.toml"
     config.write_text('rx_budget = 32\nrx_time_budget = "1ms"\n')
@@ -54,8 +59,7 @@ def test_sighup_applies_good_values_and_refuses_bad_ones(run: Run, tmp_path: Pat
         wait_until(lambda: service.stats()["settings"]["rx_budget"] == 16, "the new budget")
         settings = wait_until(lambda: service.stats()["settings"], "settings")
         assert (settings["rx_time_budget"], settings["overload"], settings["tap_queue"]) == ("3ms", "drain", 2000)
-        (link,) = json.loads(program("ip", "-j", "link", "show", "dev", service.tap))
-        assert link["txqlen"] >= 2000
+        wait_until(lambda: queue_length(service.tap) >= 2000, "the kernel's queue has grown")
         assert settings["rx_ring"] == 256
         wait_until(lambda: "need a restart" in service.log, "what needs a restart is named")
         assert "settings=rx_ring" in service.log
