@@ -27,7 +27,7 @@ class MergedNic:
 
     Args:
         device: the TAP's names.
-        knobs: the live knobs, the same in all workers.
+        knobs: the live knobs, the same in all workers; an automatic budget is shown as the largest of theirs.
     """
 
     def __init__(self, device: DeviceNames, knobs: Knobs) -> None:
@@ -56,6 +56,8 @@ class MergedNic:
         counted.burst_frames.put_into(self.burst_frames)
         counted.delivery_seconds.put_into(self.delivery_seconds)
         self.device_up = up and all(snapshot.standing.device_up for snapshot in snapshots)
+        if self.knobs.rx_budget_auto and snapshots:
+            self.knobs.rx_budget = max(snapshot.standing.rx_budget for snapshot in snapshots)
         # What belongs to nobody is booked on the last lane, which takes what no rule is for.
         beside = Ledger(
             lost + wire.dropped, 0, 0, 0, {"kernel": {"tap_queue_full": wire.dropped}, "driver": {"worker_lost": lost}}

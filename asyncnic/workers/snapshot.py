@@ -127,6 +127,8 @@ class Standing:
     registers: Names = field(default_factory=dict)
     registers_missing: str = ""
     ring_words: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
+    rx_budget: int = 1
+    """Frames a burst, at most: the budget in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,7 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             registers,
             missing,
             nic.ring_words() if rings else {},
+            nic.knobs.rx_budget,
         ),
     )
 
