@@ -42,6 +42,7 @@ SIZES = {4: 0x00, 2: 0x08, 1: 0x10, 8: 0x18}  # octets moved
 ARITHMETIC = {
     "+=": 0x00,  # dst += operand            modulo 2^64
     "-=": 0x10,  # dst -= operand            modulo 2^64
+    "*=": 0x20,  # dst *= operand            modulo 2^64
     "&=": 0x50,  # dst &= operand
     "<<=": 0x60,  # dst <<= operand           zeros come in
     ">>=": 0x70,  # dst >>= operand           zeros come in

@@ -17,7 +17,10 @@ from ipaddress import IPv6Network
 from asyncnic.lanes.assembler import R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assembler, Register
 from asyncnic.lanes.reading import (
     EXTENSION_HEADERS_READ,
+    FLOW_FACTOR,
+    FLOW_PROTOCOLS,
     FRAGMENT_HEADER,
+    IPV4_FRAGMENT_MASK,
     IPV4_OFFSET_MASK,
     IPV6_OFFSET_MASK,
     OPTION_HEADERS,
@@ -76,6 +79,59 @@ def steering_program(lanes: Sequence[LaneRule]) -> Assembler:
         code.arithmetic(R0, "=", index)
         code.exit()
     return code
+
+
+def spreading_program(lanes: Sequence[LaneRule], queues: int) -> Assembler:
+    """As `steering_program`, but the last lane has `queues` queues, over which its flows are spread:
+    `reading.queue_of`, step by step.
+    """
+    code = Assembler()
+    _read_headers(code)
+    labels = [code.fresh(f"lane {lane.name}") for lane in lanes]
+    for lane, label in zip(lanes[:-1], labels, strict=False):
+        _match_rule(code, lane.rule, label)
+    code.arithmetic(R0, "=", 0)
+    code.load(R1, R10, _VERSION, 8)
+    code.jump_if(R1, "==", 0, "spread")
+    code.jump_if(R1, "==", 6, "flow of ipv6")
+    _mix(code, *_IPV4_ADDRESSES)
+    _load_u16(code, R1, _HEADER + 6)
+    code.arithmetic(R1, "&=", IPV4_FRAGMENT_MASK)
+    code.jump_if(R1, "!=", 0, "spread")
+    code.load(R1, R10, _HEADER + 9, 1)
+    code.jump("ports")
+    code.label("flow of ipv6")
+    _mix(code, *range(_IPV6_ADDRESSES[0], _IPV6_ADDRESSES[0] + 32, 4))
+    code.load(R1, R10, _HEADER + 6, 1)
+    code.label("ports")
+    for protocol in FLOW_PROTOCOLS:
+        code.jump_if(R1, "==", protocol, "mix ports")
+    code.jump("spread")
+    code.label("mix ports")
+    code.load(R1, R10, _SOURCE_PORT, 8)
+    code.jump_if(R1, "==", _UNKNOWN, "spread")
+    for place in (_SOURCE_PORT, _DESTINATION_PORT):
+        _mix(code, place)
+    code.label("spread")
+    code.arithmetic(R0, "<<=", 32)
+    code.arithmetic(R0, ">>=", 32)
+    code.arithmetic(R0, "*=", queues)
+    code.arithmetic(R0, ">>=", 32)
+    code.arithmetic(R0, "+=", len(lanes) - 1)
+    code.exit()
+    for index, label in enumerate(labels[:-1]):
+        code.label(label)
+        code.arithmetic(R0, "=", index)
+        code.exit()
+    return code
+
+
+def _mix(code: Assembler, *places: int) -> None:
+    """r0 = mixed with the 32-bit words on the stack at `places`; its low 32 bits count."""
+    for place in places:
+        code.load(R1, R10, place, 4)
+        code.arithmetic(R0, "+=", R1)
+        code.arithmetic(R0, "*=", FLOW_FACTOR)
 
 
 def filter_program(shed: Sequence[tuple[Rule, int]], counters: int) -> Assembler:

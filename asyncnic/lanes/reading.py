@@ -14,6 +14,7 @@ for the hot path (frames are steered by the kernel before anyone here sees them)
   there only protocol and addresses can hold.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ from asyncnic.lanes.rules import (
     ICMP6,
     ND_FIRST,
     ND_LAST,
+    TCP,
+    UDP,
     DiscoveryTerm,
     EtherTerm,
     LaneRule,
@@ -43,6 +46,12 @@ OPTION_HEADERS = (
 )  # hop-by-hop, routing, destination: length in units of 8 octets beyond the first (RFC 8200)
 IPV4_OFFSET_MASK = 0x1FFF  # of flags and fragment offset (RFC 791, section 3.1)
 IPV6_OFFSET_MASK = 0xFFF8  # of offset, reserved bits and M
+
+IPV4_FRAGMENT_MASK = 0x3FFF  # offset, and the flag that more fragments follow
+FLOW_PROTOCOLS = (TCP, UDP)
+FLOW_FACTOR = 0x61C8_8647
+"""2^32 divided by the square of the golden ratio: multiples of it lie evenly among all remainders, so that ports one
+after the other come to different queues."""
 
 
 @dataclass(slots=True)
@@ -75,6 +84,33 @@ def classify(frame: bytes, lanes: Sequence[LaneRule], shed: Sequence[Rule]) -> V
     headers = read_headers(frame)
     lane = next((index for index, lane in enumerate(lanes) if holds(lane.rule, headers)), len(lanes) - 1)
     return Verdict(lane, next((index for index, rule in enumerate(shed) if holds(rule, headers)), None))
+
+
+def queue_of(frame: bytes, lanes: Sequence[LaneRule], queues: int) -> int:
+    """The queue of `frame` where the last lane has `queues` of them: those of the lanes before it come first.
+
+    A flow stays in one queue. It is told by both addresses, and by the ports of a TCP or UDP packet that is no fragment
+    and has no IPv6 extension header: fragments of a datagram come to where the first of them does.
+    """
+    lane = classify(frame, lanes, ()).lane
+    if lane < len(lanes) - 1:
+        return lane
+    headers = read_headers(frame)
+    if not headers.version:
+        return lane
+    addresses = headers.source + headers.destination
+    words = list(struct.unpack(f"={len(addresses) // 4}I", addresses))
+    at = 18 if headers.vlan is not None else 14
+    if headers.version == 4:
+        plain = _u16(frame, at + 6) & IPV4_FRAGMENT_MASK == 0 and headers.protocol in FLOW_PROTOCOLS
+    else:
+        plain = frame[at + 6] in FLOW_PROTOCOLS
+    if plain and headers.ports is not None:
+        words += headers.ports
+    mixed = 0
+    for word in words:
+        mixed = (mixed + word) * FLOW_FACTOR & 0xFFFF_FFFF
+    return lane + (mixed * queues >> 32)
 
 
 def holds(rule: Rule, headers: Headers) -> bool:

@@ -58,6 +58,7 @@ ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "=": lambda left, right: right,
     "+=": lambda left, right: left + right,
     "-=": lambda left, right: left - right,
+    "*=": lambda left, right: left * right,
     "&=": lambda left, right: left & right,
     "<<=": lambda left, right: left << (right & 63),
     ">>=": lambda left, right: left >> (right & 63),
@@ -72,7 +73,7 @@ def test_arithmetic_on_registers(operator: str, left: int, right: int) -> None:
     assert result[3] == ARITHMETIC[operator](left, right) & WORD
 
 
-@pytest.mark.parametrize("operator", ["=", "+=", "-=", "&="])
+@pytest.mark.parametrize("operator", ["=", "+=", "-=", "*=", "&="])
 @settings(max_examples=30)
 @given(left=words, right=immediates)
 def test_arithmetic_with_an_immediate_extends_its_sign(operator: str, left: int, right: int) -> None:

@@ -19,9 +19,10 @@ from asyncnic.lanes.program import (
     SHED_SLOTS,
     SHED_WORDS,
     filter_program,
+    spreading_program,
     steering_program,
 )
-from asyncnic.lanes.reading import classify
+from asyncnic.lanes.reading import classify, queue_of
 from asyncnic.lanes.rules import MAX_SHED_RULES, MAX_TERMS, LaneRule, Rule, parse_lanes, parse_shed
 from tests.lanes.frames import CORNERS, PING4, frames, rule_texts, udp4
 
@@ -97,6 +98,14 @@ def test_steering_reads_as_the_reference_does(lanes: tuple[LaneRule, ...], offer
     with loaded(steering_program(lanes)) as program:
         for frame in offered:
             assert try_program(program, frame).result == classify(frame, lanes, ()).lane, frame.hex()
+
+
+@settings(max_examples=150, deadline=None)
+@given(lane_lists, st.integers(1, 64), st.lists(frames, min_size=1, max_size=30))
+def test_spreading_reads_as_the_reference_does(lanes: tuple[LaneRule, ...], queues: int, offered: list[bytes]) -> None:
+    with loaded(spreading_program(lanes, queues)) as program:
+        for frame in (*CORNERS, *offered):
+            assert try_program(program, frame).result == queue_of(frame, lanes, queues), frame.hex()
 
 
 @settings(max_examples=150, deadline=None)

@@ -3,13 +3,15 @@
 import pytest
 from hypothesis import given
 
-from asyncnic.lanes.reading import Headers, classify, holds, read_headers
-from asyncnic.lanes.rules import parse_lanes, parse_rule, parse_shed
+from asyncnic.lanes.reading import Headers, classify, holds, queue_of, read_headers
+from asyncnic.lanes.rules import DEFAULT_LANES, parse_lanes, parse_rule, parse_shed
 from tests.lanes.frames import (
     ARP,
     PING4,
     PING6,
     SOLICITATION,
+    V4,
+    V6,
     ethernet,
     fragment_header,
     frames,
@@ -129,3 +131,30 @@ def test_any_octets_can_be_read(frame: bytes) -> None:
     headers = read_headers(frame)
     assert headers.version in (0, 4, 6)
     assert headers.ports is None or headers.protocol is not None
+
+
+def test_flows_are_spread_evenly_and_each_stays_where_it_is() -> None:
+    lanes = parse_lanes(DEFAULT_LANES)
+    for queues in (1, 2, 3, 8):
+        counts = [0] * (queues + 1)
+        for port in range(40_000, 40_512):
+            counts[queue_of(udp4(port), lanes, queues)] += 1
+        assert counts[0] == 0
+        assert min(counts[1:]) > 0.8 * 512 / queues
+
+
+def test_control_goes_before_all_queues_of_bulk() -> None:
+    lanes = parse_lanes(DEFAULT_LANES)
+    assert {queue_of(frame, lanes, 8) for frame in (ARP, PING4, PING6, SOLICITATION)} == {0}
+    assert queue_of(ethernet(0x88CC, bytes(46)), lanes, 8) == 1
+
+
+def test_all_fragments_of_a_datagram_come_to_one_queue() -> None:
+    lanes = parse_lanes(DEFAULT_LANES)
+    datagrams = [ipv4(17, ports(port, 7), V4[0], V4[2], fragment=0x2000) for port in range(64)]
+    datagrams += [ipv4(17, ports(port, 7), V4[0], V4[2], fragment=0x0001) for port in range(64)]
+    assert len({queue_of(ethernet(0x0800, packet), lanes, 8) for packet in datagrams}) == 1
+    later = [
+        ipv6(44, fragment_header(17, offset, 1) + ports(port, 7), V6[0], V6[1]) for offset, port in ((0, 1), (9, 2))
+    ]
+    assert len({queue_of(ethernet(0x86DD, packet), lanes, 8) for packet in later}) == 1
