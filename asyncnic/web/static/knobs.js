@@ -1,9 +1,9 @@
 // The back-pressure knobs: shown as they stand, and turned where the service lets HTTP turn them.
 
 const KNOBS = {
-  rx_budget: "frames a burst, or auto: bursts at the budget and a quiet loop, raise it",
+  rx_budget: "frames a burst, or auto; full bursts and a quiet loop: raise it",
   target_lag: "the loop's lag that an automatic budget holds",
-  rx_time_budget: "time a burst: a late loop, lower it",
+  rx_time_budget: "time a burst; a late loop: lower it",
   busy_poll: "looking at an empty ring: fewer wake-ups, more CPU",
   tap_queue: "the kernel's queue: longer absorbs bursts, shorter keeps frames fresh",
   overload: "leave drops to the kernel, or drain as silicon does",

@@ -71,6 +71,11 @@ function take(stats) {
   if (before && seconds <= 0) state.rows = [];
   if (seconds > 0) {
     state.rates = perSecond(flat(stats), flat(before), seconds);
+    state.laneRates = {};
+    for (const [name, lane] of Object.entries(stats.lanes)) {
+      const earlier = laneCounts(before.lanes[name] ?? lane);
+      state.laneRates[name] = perSecond(laneCounts(lane), earlier, seconds);
+    }
     state.rows.push({
       ...state.rates,
       at: stats.uptime_seconds,
@@ -98,6 +103,7 @@ function show() {
   showHeader(stats);
   showFlow(stats);
   showLedger(stats);
+  showLanes(stats);
   knobs.update(stats.settings);
   for (const plot of Object.values(plots)) plot.draw(state.rows, stats.uptime_seconds);
 }
@@ -176,6 +182,29 @@ function showLedger(stats) {
     - STAGES.reduce((sum, stage) => sum + counts[stage], 0);
   $("law").textContent = missing === 0 ? "Every frame is accounted for." : `${missing} frames are not accounted for.`;
   $("law").className = missing === 0 ? "" : "bad";
+}
+
+// Lanes are few, named by the configuration, and there is nothing to tell of a single one.
+function showLanes(stats) {
+  const lanes = Object.entries(stats.lanes);
+  $("lanes").hidden = lanes.length < 2;
+  const rows = lanes.map(([name, lane]) => {
+    const rate = state.laneRates?.[name];
+    const row = document.createElement("tr");
+    const head = document.createElement("th");
+    head.scope = "row";
+    head.textContent = name;
+    row.append(head);
+    for (const value of [rate?.offered, rate?.delivered, rate?.dropped, lane.waiting]) {
+      row.insertCell().textContent = value === undefined || value === null ? "" : short(value);
+    }
+    return row;
+  });
+  $("lanes").tBodies[0].replaceChildren(...rows);
+}
+
+function laneCounts({ offered, delivered, dropped }) {
+  return { offered, delivered, dropped: STAGES.reduce((sum, stage) => sum + dropped[stage], 0) };
 }
 
 function connect() {
