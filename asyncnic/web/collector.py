@@ -24,7 +24,7 @@ from asyncnic.web.observed import Observed
 DROP_REASONS: Mapping[str, tuple[str, ...]] = {
     "kernel": ("tap_queue_full",),
     "card": ("miss",),
-    "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "resync", "worker_lost"),
+    "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "worker_lost"),
     "queue": ("newest", "oldest"),
 }
 RECEIVE_ERRORS = ("crc", "framing", "overflow", "buffer", "length")
