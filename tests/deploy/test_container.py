@@ -20,16 +20,12 @@ from typing import Any
 import pytest
 
 from tests.dashboards.prometheus import prometheus
+from tests.deploy.conftest import LIMITS
 from tests.system.flood import flood
 from tests.system.service import HOST, PEER, imbalance, ledger_of, program, wait_until
 
-ROOT = Path(__file__).parents[2]
-IMAGE = "localhost/asyncnic:test"
 USER = 65532
-LIMITS = ("--runtime", "runc", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
-"""So that it also runs where raising limits is forbidden and crun cannot cope with the cgroups."""
 LEAST = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
-BUILD_SECONDS = 900
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -38,20 +34,6 @@ def podman(*arguments: str, codes: tuple[int, ...] = (0,), patience: float = 60)
     result = subprocess.run(["podman", *arguments], capture_output=True, text=True, timeout=patience, check=False)
     assert result.returncode in codes, f"podman {arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
     return result.stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The image of what is committed. Building needs the network that the test run has left."""
-    clone = tmp_path_factory.mktemp("image") / "clone"
-    program("git", "clone", "-q", str(ROOT), str(clone))
-    subprocess.run(
-        ["nsenter", f"--net=/proc/{os.getppid()}/ns/net", str(clone / "deploy/container/build.sh"), IMAGE],
-        env=os.environ | {"OCI_FLAGS": " ".join(LIMITS)},
-        timeout=BUILD_SECONDS,
-        check=True,
-    )
-    return IMAGE
 
 
 @pytest.fixture(scope="module")
