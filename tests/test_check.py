@@ -89,6 +89,41 @@ def test_a_tap_of_somebody_else(tap_name: str) -> None:
     assert found["what"] == f"TAP {tap_name}: there, may be attached to"
 
 
+def lanes_of(**flags: object) -> Finding:
+    """What is said of the lanes."""
+    (found,) = [
+        one for one in check(load({"listen": "127.0.0.1:0", **flags}, {}, None)) if one.what.startswith("lanes")
+    ]
+    assert found.ok, "that there is one lane is nothing missing"
+    return found
+
+
+def test_the_lanes_that_there_will_be(tap_name: str) -> None:
+    device = f"tap:{tap_name}"
+    assert lanes_of(device=device) == Finding("lanes: control, bulk")
+    assert lanes_of(device=device, lane=("a=arp", "b=nd")) == Finding("lanes: a, b, bulk")
+    assert lanes_of(device=device, lane=("",)) == Finding("lanes: one", fix="no other is asked for")
+    assert lanes_of(device="uio:ffff:00:1f.7") == Finding("lanes: one", fix="only a TAP has queues for more")
+
+
+def test_a_tap_of_one_queue_has_one_lane(tap_name: str) -> None:
+    ip("tuntap", "add", tap_name, "mode", "tap")
+    found = lanes_of(device=f"tap:{tap_name}")
+    assert found.what == "lanes: one"
+    assert f"ip tuntap add {tap_name} mode tap multi_queue" in found.fix
+    ip("link", "del", tap_name)
+    ip("tuntap", "add", tap_name, "mode", "tap", "multi_queue")
+    assert lanes_of(device=f"tap:{tap_name}") == Finding("lanes: control, bulk")
+
+
+def test_without_the_privilege_there_is_one_lane(tap_name: str) -> None:
+    command = ["unshare", "--user", "--map-user=1000", sys.executable, "-m", "asyncnic", "check"]
+    said = subprocess.run([*command, "--device", f"tap:{tap_name}"], capture_output=True, text=True, check=False).stdout
+    (line,) = [line for line in said.splitlines() if "lanes:" in line]
+    assert line.startswith("ok")
+    assert "need CAP_BPF" in line
+
+
 def test_a_busy_port(tap_name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         listen = f"127.0.0.1:{busy.getsockname()[1]}"

@@ -38,6 +38,10 @@ def test_the_defaults_are_the_contract() -> None:
         "queue_policy": "drop-newest",
         "overload": "leave",
         "tap_queue": 1000,
+        "lane": ["control=arp,nd,icmp,icmp6"],
+        "shed": [],
+        "lane_queue": [],
+        "lane_weight": [],
         "busy_poll": "0us",
         "listen": "127.0.0.1:9732",
         "web_config": "",
@@ -122,6 +126,39 @@ def test_lists_come_repeated_or_with_commas(tmp_path: Path) -> None:
     )
     assert load({"service": ("udp-discard:9",)}, {}, config).service == ("udp-discard:9",)
     assert load({"service": ("",)}, {}, config).service == ()
+
+
+def test_rules_of_lanes_have_commas_and_come_with_semicolons(tmp_path: Path) -> None:
+    config = tmp_path / "asyncnic.toml"
+    config.write_text('lane = ["control=arp,nd", "dns=udp:53"]\n')
+    lanes = ("control=arp,nd", "dns=udp:53")
+    assert load({}, {}, config).lane == lanes
+    assert load({}, {"ASYNCNIC_LANE": "control=arp,nd; dns=udp:53"}, None).lane == lanes
+    assert load({"lane": lanes}, {}, None).lane == lanes
+    assert load({"lane": ("",)}, {}, None).lane == ()
+    assert load({}, {"ASYNCNIC_SHED": "udp:9,tcp;src:198.51.100.0/24"}, None).shed == (
+        "udp:9,tcp",
+        "src:198.51.100.0/24",
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"lane": ("control=arq",)}, "--lane control=arq: lane control: 'arq' is not a rule; use arp, nd, "),
+        ({"lane": ("a=arp", "a=nd")}, "--lane a=arp,a=nd: lane 'a' is there twice"),
+        ({"shed": ("udp:0",)}, "--shed udp:0: shed: 'udp:0': '0' is not a port; use 1-65535"),
+        ({"shed": ("*",)}, "--shed *: shed '*': would shed everything"),
+        ({"lane_queue": ("dns=10",)}, "--lane-queue dns=10: there is no lane dns: use control or bulk"),
+        ({"lane_weight": ("bulk=2", "x=1")}, "--lane-weight bulk=2,x=1: there is no lane x: use control or bulk"),
+        ({"lane": ("",), "lane_queue": ("control=1",)}, "--lane-queue control=1: there is no lane control: use bulk"),
+        ({"lane_queue": ("bulk",)}, "--lane-queue bulk: must be NAME=NUMBER"),
+    ],
+)
+def test_bad_rules_and_unknown_lanes_are_one_line(flags: dict[str, object], message: str) -> None:
+    text = refusal(flags, {})
+    assert text.startswith(message)
+    assert "\n" not in text
 
 
 def test_the_default_host_address_is_for_the_default_network() -> None:

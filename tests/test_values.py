@@ -116,3 +116,23 @@ def test_any_text_is_a_value_or_a_value_error(text: str) -> None:
         except ValueError as error:
             said = str(error)
         assert said.startswith("must ")
+
+
+@pytest.mark.parametrize(("given", "value"), [("bulk=10", "bulk=10"), (" bulk = 10 ", "bulk=10"), ("a=1", "a=1")])
+def test_lanes_numbers(given: str, value: str) -> None:
+    assert values.lane_number(1, 10)(given) == value
+
+
+@pytest.mark.parametrize("given", ["", "bulk", "bulk=", "=5", "bulk=0", "bulk=11", "bulk=x", "bulk=1=2", 5])
+def test_what_is_no_lanes_number(given: object) -> None:
+    with pytest.raises(ValueError, match="must be NAME=NUMBER, the name of a lane and a whole number from 1 to 10"):
+        values.lane_number(1, 10)(given)
+
+
+def test_rules_are_read_together_and_stay_as_they_were_typed() -> None:
+    read: list[object] = []
+    given = ("a=arp", "b=nd")
+    assert values.rules(read.append)(given) is given
+    assert read == [given]
+    assert values.rules(read.append)(5) == 5, "what is no list is told by whoever checks the type"
+    assert read == [given]

@@ -206,7 +206,7 @@ async def test_shedding_without_the_privilege_is_refused_and_changes_nothing(
     knobs.shed = ("udp:9",)
     with pytest.raises(PrivilegeError, match="CAP_BPF"):
         await device.apply_knobs()
-    assert knobs.shed == ()
+    assert not [*knobs.shed]
     await device.close()
 
 
