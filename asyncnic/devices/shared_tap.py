@@ -1,10 +1,14 @@
 """A TAP whose queues others read: it holds them open, sets the host side up, and counts what the wire offered.
 
 No chip and no frame is here. Whoever holds a descriptor keeps its queue with all that waits in it; so a reader may die,
-and the next one finds the frames where they were.
+and the next one finds the frames where they were. The last lane has a queue for each reader, over which a program of
+ours spreads its flows; the lanes before it have one queue each, the first reader's. Where programs are not allowed
+there is the last lane alone, spread by the kernel.
 """
 
 import asyncio
+import contextlib
+import logging
 import os
 import socket
 from collections.abc import Sequence
@@ -13,6 +17,12 @@ from asyncnic.devices import tun
 from asyncnic.devices.device import DeviceError, WireCounters
 from asyncnic.devices.link import LinkCounters, LinkWanted, attached_queues, set_queue_length, set_up
 from asyncnic.devices.tap_counters import TapCounters
+from asyncnic.lanes import kernel
+from asyncnic.lanes.program import spreading_program
+from asyncnic.lanes.rules import LaneRule
+from asyncnic.logs import fields
+
+log = logging.getLogger(__name__)
 
 
 class SharedTap:
@@ -20,29 +30,38 @@ class SharedTap:
 
     Args:
         tap: the interface's name.
-        count: how many queues.
+        readers: how many there are.
+        lanes: highest first. Their names stay.
         wanted: how its host side shall be.
 
     Attributes:
+        lanes: those that there are, settled by the first `attach`.
         queues: a descriptor for each; none while there is no TAP.
     """
 
     backend = "tap"
 
-    def __init__(self, tap: str, count: int, wanted: LinkWanted) -> None:
+    def __init__(self, tap: str, readers: int, lanes: Sequence[LaneRule], wanted: LinkWanted) -> None:
         self.name = f"tap:{tap}"
+        self.lanes = lanes
         self.queues: Sequence[int] = ()
         self._tap = tap
-        self._count = count
+        self._readers = readers
         self._wanted = wanted
         self._counters = TapCounters()
         self._link: LinkCounters | None = None
         self._read_before = 0
+        self._attached_before = False
 
     @property
     def queue_length(self) -> int:
         """Frames that each queue holds, at most."""
         return self._wanted.queue_length
+
+    def queues_of(self, reader: int) -> Sequence[int]:
+        """The descriptors that this reader reads, highest lane first; none while there is no TAP."""
+        higher = len(self.lanes) - 1
+        return self.queues[0 if reader == 0 else higher + reader : higher + reader + 1]
 
     async def attach(self) -> None:
         """Open the queues, making the TAP where there is none, and set its host side up.
@@ -56,18 +75,54 @@ class SharedTap:
                 raise tun.in_use(self._tap)
             zero = _count(self._tap)
         queues: list[int] = []
+        program = self._load()
         try:
-            while len(queues) < self._count:
+            while len(queues) < len(self.lanes) - 1 + self._readers:
                 queues.append(tun.attach(self._tap, queues=True))
+            if program is not None:
+                kernel.attach(queues[0], kernel.TUNSETSTEERINGEBPF, program)
             await set_up(self._tap, self._wanted)
             self._link = LinkCounters(self._tap, socket.if_nametoindex(self._tap))
         except BaseException:
             for queue in queues:
                 os.close(queue)
             raise
+        finally:
+            if program is not None:
+                os.close(program)
         self._counters.attached(*zero, 0)
         self._read_before = self._counters.packets
+        self._attached_before = True
         self.queues = queues
+
+    def steer(self, lanes: Sequence[LaneRule]) -> None:
+        """Change the lanes' rules while frames come; each frame meets the old rules or the new ones.
+
+        Raises:
+            DeviceError, PrivilegeError: other names than before, or the kernel refuses; the old rules stay.
+        """
+        names = [lane.name for lane in self.lanes]
+        if [lane.name for lane in lanes] != names:
+            raise DeviceError(f"--lane: names and order are fixed while running ({', '.join(names)}): restart")
+        if len(lanes) > 1 and self.queues:
+            program = kernel.load_program(spreading_program(lanes, self._readers).encode(), "asyncnic_spread")
+            try:
+                kernel.attach(self.queues[0], kernel.TUNSETSTEERINGEBPF, program)
+            finally:
+                os.close(program)
+        self.lanes = lanes
+
+    def _load(self) -> int | None:
+        """The descriptor of the program that steers; None where there is nothing to steer, or it is not allowed."""
+        if len(self.lanes) == 1:
+            return None
+        try:
+            return kernel.load_program(spreading_program(self.lanes, self._readers).encode(), "asyncnic_spread")
+        except DeviceError as error:
+            if not self._attached_before:
+                log.info("one lane", extra=fields(device=self.name, why=str(error)))
+                self.lanes = self.lanes[-1:]
+            return None
 
     def wire(self) -> WireCounters:
         """tx_packets + tx_dropped of the TAP since it was first attached to, across loss and re-attachment.
@@ -114,7 +169,12 @@ class SharedTap:
             self._wanted = LinkWanted(self._wanted.mtu, length, self._wanted.address)
 
     def close(self) -> None:
-        """Close all descriptors; counts stay. A TAP that we made goes away when the last reader has closed its own."""
+        """Close all descriptors; counts stay. A TAP that we made goes away when the last reader has closed its own, and
+        one made beforehand is left without our program.
+        """
+        if self.queues and len(self.lanes) > 1:
+            with contextlib.suppress(DeviceError):  # the TAP is gone, and its program with it
+                kernel.attach(self.queues[0], kernel.TUNSETSTEERINGEBPF, kernel.DETACHED)
         for queue in self.queues:
             os.close(queue)
         self.queues = ()

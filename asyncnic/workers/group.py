@@ -21,6 +21,7 @@ from asyncnic.devices.tap import station_address
 from asyncnic.engine import DRAIN_SECONDS, beside, host_address, measure_lag
 from asyncnic.errors import Failed
 from asyncnic.histogram import SECONDS, Histogram
+from asyncnic.lanes.rules import parse_lanes
 from asyncnic.logs import fields
 from asyncnic.settings import Settings
 from asyncnic.web.observed import Observed
@@ -49,7 +50,7 @@ class WorkerGroup:
 
     Args:
         settings: as loaded.
-        tap: attached; one queue a worker.
+        tap: attached; each worker is one of its readers.
     """
 
     patience = DRAIN_SECONDS + 3.0
@@ -66,6 +67,7 @@ class WorkerGroup:
         self._lost = 0
         self._unbooked = False
         self._lag = Histogram(SECONDS)
+        self._rules = settings.lane
         self._mac = settings.mac or station_address(tap.name.partition(":")[2]).hex(":")
 
     async def start(self) -> None:
@@ -93,11 +95,17 @@ class WorkerGroup:
 
     async def apply_knobs(self) -> None:
         """See `Engine.apply_knobs`."""
-        knobs = self._nic.knobs
+        knobs, tap = self._nic.knobs, self._tap
         try:
-            await self._tap.set_queue_length(knobs.tap_queue)
+            if knobs.shed or knobs.lane_queue:
+                raise DeviceError("--shed, --lane-queue: these need --workers 1")
+            lanes = parse_lanes(knobs.lane)[-len(tap.lanes) :]
+            if lanes != tap.lanes:
+                tap.steer(lanes)
+                self._rules = knobs.lane
+            await tap.set_queue_length(knobs.tap_queue)
         except DeviceError:
-            knobs.tap_queue = self._tap.queue_length
+            knobs.lane, knobs.tap_queue, knobs.shed, knobs.lane_queue = self._rules, tap.queue_length, (), ()
             raise
         finally:
             for worker in self._workers:
@@ -128,7 +136,7 @@ class WorkerGroup:
             raise Failed(f"{self._tap.name}: lost, so there is no queue for worker {worker.index}")
         settings: dict[str, Any] = self.observed.settings.model_dump(mode="json", exclude={"host_address"})
         settings["mac"] = self._mac
-        await worker.start(settings, (self._tap.queues[worker.index],))
+        await worker.start(settings, self._tap.queues_of(worker.index))
 
     async def _keep(self, worker: WorkerProcess) -> None:
         """Start the worker again whenever it has ended."""
@@ -190,7 +198,7 @@ class WorkerGroup:
             if not self._tap.queues and await self._tap.reattach():
                 log.warning("the TAP is back", extra=fields(device=self._tap.name))
                 for worker in self._workers:
-                    worker.tell("queues", None, self._tap.queues[worker.index : worker.index + 1])
+                    worker.tell("queues", None, self._tap.queues_of(worker.index))
             now = time.monotonic()
             for worker in self._workers:
                 if worker.running and now - worker.heard > SILENT_SECONDS:
@@ -259,7 +267,7 @@ async def open_workers(settings: Settings) -> AsyncIterator[WorkerGroup]:
         Failed: a worker does not come up.
     """
     wanted = LinkWanted(settings.mtu, settings.tap_queue, host_address(settings))
-    tap = SharedTap(settings.device.partition(":")[2], settings.workers, wanted)
+    tap = SharedTap(settings.device.partition(":")[2], settings.workers, parse_lanes(settings.lane), wanted)
     await tap.attach()
     group = WorkerGroup(settings, tap)
     try:

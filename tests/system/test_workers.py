@@ -109,6 +109,19 @@ def test_what_belongs_to_one_process_says_so(run: Run) -> None:
             assert service.ask(path)[0] == 200
 
 
+def test_a_tap_of_ones_own_needs_no_capability(run: Run, tap_name: str) -> None:
+    program("ip", "tuntap", "add", tap_name, "mode", "tap", "multi_queue", "user", str(os.getuid()))
+    program("ip", "address", "add", "192.0.2.1/24", "dev", tap_name)
+    program("ip", "link", "set", tap_name, "up")
+    with run(*TWO, prefix=("unshare", "--user", "--map-user=1000")) as service:
+        assert "one lane" in service.log
+        program("ping", "-n", "-q", "-c", "1", "-W", "5", HOST)
+        assert flood(2000, 5000).wait(PATIENCE) == 0
+        stats = quiet(service)
+        assert list(stats["lanes"]) == ["bulk"]
+        assert stats["delivered"] > 2000
+
+
 def test_a_reload_reaches_every_worker(run: Run, tmp_path: Path) -> None:
     config = tmp_path / "asyncnic.toml"
     config.write_text("rx_budget = 32\n")
@@ -136,6 +149,8 @@ def test_the_workers_end_with_a_service_that_was_killed(run: Run) -> None:
     ("flags", "line"),
     [
         (("--device", "qemu:q0"), "--workers 2: only a TAP has queues to share: use --device tap:NAME"),
+        (("--shed", "udp:9"), "--shed udp:9: needs --workers 1"),
+        (("--lane-queue", "bulk=9"), "--lane-queue bulk=9: needs --workers 1"),
         (("--stack", "kernel"), "--workers 2: --stack kernel has one TAP to write to: use --workers 1"),
     ],
 )

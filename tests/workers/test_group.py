@@ -82,11 +82,13 @@ async def test_frames_of_many_flows_reach_all_workers_and_one_sum(tap_name: str)
         assert nic.ledger().imbalance == 0
         assert nic.counters.delivered_frames == nic.ledger().delivered == sum(parts)
         assert sum(sum(ends.values()) for ends in group.observed.outcomes().values()) == nic.ledger().delivered
-        assert nic.ring_descriptors()["rx"] == {"card": 512, "host": 0}
+        assert nic.ring_descriptors()["rx"] == {
+            "card": 768,
+            "host": 0,
+        }  # the first worker has a lane for control besides
         await group.refresh(True)
         assert len(nic.ring_words()["rx"]) == 256
         assert nic.registers()["CSR0"]
-        assert not nic.device_up or group.observed.stack_down == ""
 
 
 async def test_a_killed_worker_comes_back_and_its_frames_are_booked(tap_name: str) -> None:
@@ -123,13 +125,51 @@ async def test_knobs_reach_all_workers_and_those_that_come_later(tap_name: str) 
         assert " qlen 300" in shown.stdout
 
 
-async def test_a_queue_length_that_the_kernel_refuses_changes_nothing(tap_name: str) -> None:
+def lane_of(group: WorkerGroup, worker: int, lane: str) -> int:
+    """Frames that a worker has delivered of a lane; -1: it has no such lane."""
+    snapshot = group._workers[worker].snapshot
+    assert snapshot is not None
+    counted = snapshot.counted.lanes.get(lane)
+    return counted.ledger.delivered if counted is not None else -1
+
+
+async def test_control_comes_to_the_first_worker_and_rules_change_live(tap_name: str) -> None:
+    make_shared_tap(tap_name)
+    async with workers(tap_name, stack="inet") as group:
+        ping = ("ping", "-n", "-q", "-c", "5", "-i", "0.05", HOST)
+        await asyncio.to_thread(subprocess.run, ping, check=True, capture_output=True)
+        await asyncio.to_thread(send, 200)
+        await until_delivered(group, 205)
+        assert lane_of(group, 0, "control") >= 5
+        assert lane_of(group, 1, "control") == -1
+        assert lane_of(group, 0, "bulk") + lane_of(group, 1, "bulk") == 200
+        before = lane_of(group, 0, "control")
+        group.observed.nic.knobs.lane = ("control=udp:7",)
+        await group.apply_knobs()
+        await asyncio.to_thread(send, 200)
+        await until_delivered(group, 400 + before)
+        assert lane_of(group, 0, "control") == before + 200
+        accounts = group.observed.nic.accounts()
+        assert all(account.ledger.imbalance == 0 for account in accounts.lanes.values())
+        assert accounts.total.imbalance == 0
+
+
+async def test_what_workers_cannot_turn_to_stays_as_it_was(tap_name: str) -> None:
+    refused: tuple[tuple[str, object, str], ...] = (
+        ("lane", ("other=arp",), "fixed while running"),
+        ("shed", ("udp",), "--workers 1"),
+        ("lane_queue", ("bulk=9",), "--workers 1"),
+        ("tap_queue", 1 << 31, "--tap-queue"),
+    )
     make_shared_tap(tap_name)
     async with workers(tap_name) as group:
-        group.observed.nic.knobs.tap_queue = 1 << 31
-        with pytest.raises(DeviceError, match="--tap-queue"):
-            await group.apply_knobs()
-        assert group.observed.nic.knobs.tap_queue == 1000
+        knobs = group.observed.nic.knobs
+        for knob, value, word in refused:
+            before = getattr(knobs, knob)
+            setattr(knobs, knob, value)
+            with pytest.raises(DeviceError, match=word):
+                await group.apply_knobs()
+            assert getattr(knobs, knob) == before
 
 
 async def test_a_tap_that_was_deleted_is_waited_for(tap_name: str) -> None:
