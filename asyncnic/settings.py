@@ -31,7 +31,7 @@ _INJECTED = re.compile(r"ASYNCNIC_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP
 
 LIVE = frozenset(
     {"rx_budget", "target_lag", "rx_time_budget", "busy_poll", "queue_limit", "queue_policy", "overload", "tap_queue"}
-    | {"lane", "shed", "lane_queue", "lane_weight"}
+    | {"target_age", "lane", "shed", "lane_queue", "lane_weight"}
 )
 """Settings that a reload or `tune` applies while frames flow: the fields of `Knobs`."""
 WITH_COMMAS = frozenset({"lane", "shed"})
@@ -107,6 +107,11 @@ class Settings(BaseModel):
     )
     tap_queue: Annotated[int, BeforeValidator(values.whole_within(1, 65536))] = Field(
         1000, title="FRAMES", description="frames that the kernel's TAP queue holds, at most; that of each lane"
+    )
+    target_age: Annotated[float, BeforeValidator(values.duration_within(0.0, 1.0)), Seconds] = Field(
+        0.004,
+        title="TIME",
+        description="how long a frame may wait in the TAP's queue in lasting overload, like 4ms; 0us: as the queue is long",
     )
     lane: Annotated[tuple[str, ...], BeforeValidator(values.rules(parse_lanes))] = Field(
         DEFAULT_LANES,
@@ -356,6 +361,9 @@ def _consistent(settings: Settings) -> Settings:
         raise SettingsError(f"{settings.origin('rx_budget')}: needs --delivery direct")
     if settings.workers > 1 and not settings.device.startswith("tap:"):
         raise SettingsError(f"{settings.origin('workers')}: only a TAP has queues to share: use --device tap:NAME")
+    for name in ("shed", "lane_queue"):
+        if settings.workers > 1 and getattr(settings, name):
+            raise SettingsError(f"{settings.origin(name)}: needs --workers 1")
     if settings.workers > 1 and settings.stack == "kernel":
         raise SettingsError(f"{settings.origin('workers')}: --stack kernel has one TAP to write to: use --workers 1")
     if settings.given("service") and settings.service and settings.stack != "inet":
