@@ -25,6 +25,7 @@ KNOBS = {
     "rx_time_budget": "time a burst",
     "busy_poll": "look at an empty ring",
     "tap_queue": "frames in the kernel's queue",
+    "target_age": "of a frame there, in lasting overload",
     "overload": "leave or drain",
     "queue_limit": "frames in the delivery queue",
     "queue_policy": "when that is full",

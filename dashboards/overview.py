@@ -320,8 +320,8 @@ def knobs() -> list[Builder[models.Panel]]:
                 Query(rate("asyncnic_dropped_frames_total", 'stage="card"'), "dropped: card a second"),
                 Query(knob("tap_queue"), "tap_queue"),
             ],
-            about="Short drops with an idle service: a longer TAP queue absorbs them, at the price of older frames "
-            "(queue / delivered rate). `overload=drain` moves the drops from kernel to card, and costs CPU.",
+            about="Short drops with an idle service: a longer TAP queue absorbs them. In lasting overload `target_age` "
+            "keeps it short, so that frames stay fresh. `overload=drain` moves the drops to the card, and costs CPU.",
             span=8,
             apart=["tap_queue"],
         ),

@@ -38,6 +38,7 @@ def test_the_defaults_are_the_contract() -> None:
         "queue_policy": "drop-newest",
         "overload": "leave",
         "tap_queue": 1000,
+        "target_age": "4ms",
         "lane": ["control=arp,nd,icmp,icmp6"],
         "shed": [],
         "lane_queue": [],

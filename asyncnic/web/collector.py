@@ -228,6 +228,7 @@ def knob_values(knobs: Knobs) -> dict[str, float]:
         "queue_policy": QUEUE_POLICIES.index(knobs.queue_policy),
         "overload": OVERLOADS.index(knobs.overload),
         "tap_queue": knobs.tap_queue,
+        "target_age": knobs.target_age,
     }
 
 

@@ -68,7 +68,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
 def settings_as_they_stand(observed: Observed) -> dict[str, object]:
     """The settings, with the knobs as they have been turned since."""
     live: dict[str, object] = dataclasses.asdict(observed.nic.knobs)
-    for name in ("rx_time_budget", "busy_poll", "target_lag"):
+    for name in ("rx_time_budget", "busy_poll", "target_lag", "target_age"):
         live[name] = show_duration(getattr(observed.nic.knobs, name))
     if live.pop("rx_budget_auto"):
         live["rx_budget"] = "auto"

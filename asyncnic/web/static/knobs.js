@@ -6,6 +6,7 @@ const KNOBS = {
   rx_time_budget: "time a burst; a late loop: lower it",
   busy_poll: "looking at an empty ring: fewer wake-ups, more CPU",
   tap_queue: "the kernel's queue: longer absorbs bursts, shorter keeps frames fresh",
+  target_age: "in lasting overload, the kernel's queue is no longer than this; 0us: as it is",
   overload: "leave drops to the kernel, or drain as silicon does",
   queue_limit: "queue delivery: a longer queue, older frames",
   queue_policy: "queue delivery: what gives way when it is full",
