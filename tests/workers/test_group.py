@@ -110,6 +110,19 @@ async def test_a_killed_worker_comes_back_and_its_frames_are_booked(tap_name: st
         assert after.offered == before.offered + 200
 
 
+async def test_a_worker_that_is_silent_is_replaced(tap_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncnic.workers.group.SILENT_SECONDS", 3.0)
+    make_shared_tap(tap_name)
+    async with workers(tap_name) as group:
+        os.kill(pids(group)[1], signal.SIGSTOP)
+        async with asyncio.timeout(PATIENCE):
+            while group.observed.stack_down != "worker 1 does not answer":
+                await asyncio.sleep(0.02)
+        await until_restarted(group, 1)
+        await asyncio.to_thread(send, 100)
+        await until_delivered(group, 100)
+
+
 async def test_knobs_reach_all_workers_and_those_that_come_later(tap_name: str) -> None:
     make_shared_tap(tap_name)
     async with workers(tap_name) as group:

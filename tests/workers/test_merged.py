@@ -1,5 +1,7 @@
 """The nic that several workers look like."""
 
+from dataclasses import replace
+
 import pytest
 
 from asyncnic.devices.device import WireCounters
@@ -56,3 +58,14 @@ def test_bursts_cannot_be_shown_and_that_is_said() -> None:
     nic.watch(None)
     with pytest.raises(Unwatchable, match="--workers 1"):
         nic.watch(lambda burst: None)
+
+
+def test_an_automatic_budget_is_the_largest_of_the_workers() -> None:
+    nic = merged()
+    one = snapshot(0, 0)
+    shown = [replace(one, standing=replace(one.standing, rx_budget=budget)) for budget in (12, 200)]
+    nic.update(shown, NOTHING, 0, WireCounters(0, 0), True)
+    assert nic.knobs.rx_budget == 64
+    nic.knobs.rx_budget_auto = True
+    nic.update(shown, NOTHING, 0, WireCounters(0, 0), True)
+    assert nic.knobs.rx_budget == 200
