@@ -61,7 +61,7 @@ class ControlSocket:
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             self._bind()
-            self._inode = path.stat().st_ino
+            self._made = _identity(path)
         except BaseException:
             self.socket.close()
             raise
@@ -83,7 +83,7 @@ class ControlSocket:
     def remove(self) -> None:
         """Take the socket off the file system, unless somebody else's is there by now."""
         try:
-            if self.path.stat().st_ino == self._inode:
+            if _identity(self.path) == self._made:
                 self.path.unlink()
         except OSError:
             pass  # gone, or its directory is
@@ -110,3 +110,9 @@ def _sockets(directory: Path) -> Iterator[Path]:
 
 def _is_socket(path: Path) -> bool:
     return stat.S_ISSOCK(path.lstat().st_mode)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What tells a file from another that has its name later: the inode alone may be used again."""
+    status = path.lstat()
+    return status.st_ino, status.st_mtime_ns

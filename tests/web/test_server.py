@@ -2,15 +2,23 @@
 
 import json
 import socket
+from pathlib import Path
 
 import aiohttp
 import pytest
 
-from asyncnic.devices.device import DeviceLost
+from asyncnic.devices.device import DeviceError, DeviceLost
 from asyncnic.errors import Failed, SettingsError
 from asyncnic.web.security import HttpConfig, WebConfig
 from asyncnic.web.server import WebServer
 from tests.web.fakes import FakeNic, Reloads, get, observe, serving
+from tests.web.test_security import hashed
+
+
+async def put(url: str, body: bytes) -> tuple[int, str]:
+    """Status and text of the answer to settings that are put."""
+    async with aiohttp.ClientSession() as session, session.put(url + "/api/v1/settings", data=body) as response:
+        return response.status, await response.text()
 
 
 async def test_metrics_are_prometheus_text_by_default() -> None:
@@ -82,6 +90,76 @@ async def test_reload_says_what_was_wrong() -> None:
             assert response.status == 500
             assert await response.text() == "reload refused: rx_budget in x.toml: must be a whole number\n"
     assert reloads.count == 2
+
+
+async def test_settings_can_be_put_where_the_lifecycle_is_enabled() -> None:
+    service = Reloads()
+    async with serving(observe(FakeNic(), enable_lifecycle=True), reloads=service) as url:
+        assert json.loads((await get(url + "/api/v1/settings"))[1])["rx_budget"] == 64
+        assert await put(url, b'{"rx_budget": 32}') == (200, '{"rx_budget": {"old": 64, "new": 32}}')
+        service.error = SettingsError("rx_budget=0: must be a whole number")
+        assert await put(url, b'{"rx_budget": 0}') == (400, "rx_budget=0: must be a whole number\n")
+        service.error = DeviceError("tap:golden0: refused")
+        assert await put(url, b'{"tap_queue": 9}') == (500, "tap:golden0: refused\n")
+    assert service.tuned == [{"rx_budget": 32}, {"rx_budget": 0}, {"tap_queue": 9}]
+
+
+@pytest.mark.parametrize("body", [b"", b"rx_budget=32", b"[1]", b"null", b"\xff", b"[" * 50_000])
+async def test_a_body_that_is_no_object_changes_nothing(body: bytes) -> None:
+    service = Reloads()
+    async with serving(observe(FakeNic(), enable_lifecycle=True), reloads=service) as url:
+        assert await put(url, body) == (400, 'the body must be a JSON object, like {"rx_budget": 32}\n')
+    assert service.tuned == []
+
+
+async def test_settings_cannot_be_put_over_tcp_unless_enabled() -> None:
+    service = Reloads()
+    async with serving(observe(FakeNic()), reloads=service) as url:
+        status, text = await put(url, b'{"rx_budget": 32}')
+        assert (status, "--enable-lifecycle" in text) == (403, True)
+        assert (await put(url, b"x" * 70_000))[0] == 403
+    assert service.tuned == []
+
+
+async def test_the_control_socket_lets_its_owner_in_and_change_things(tmp_path: Path) -> None:
+    service, path = Reloads(), tmp_path / "a.sock"
+    config = WebConfig(basic_auth_users={"alice": hashed("secret")})
+    async with serving(observe(FakeNic(), control=str(path)), config, service) as url:
+        assert (await get(url + "/-/healthy"))[0] == 401
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
+            async with session.put("http://x/api/v1/settings", data=b'{"rx_budget": 1}') as response:
+                assert response.status == 200
+            async with session.post("http://x/-/reload") as response:
+                assert response.status == 200
+            async with session.get("http://x/metrics") as response:
+                assert "asyncnic_offered_frames_total" in await response.text()
+    assert (service.count, service.tuned) == (1, [{"rx_budget": 1}])
+    assert not path.exists()
+
+
+async def test_a_default_place_without_room_is_only_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "no" / "where"))
+    async with serving(observe(FakeNic())) as url:
+        assert (await get(url + "/-/healthy"))[0] == 200
+    [record] = [record for record in caplog.records if record.name == "asyncnic.web.server"]
+    assert (record.levelname, record.message) == ("WARNING", "no control socket")
+
+
+async def test_a_place_that_was_asked_for_must_be_had(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "such" / "place"
+    with pytest.raises(Failed, match=f"^--control {path}: No such file or directory: choose another path$"):
+        async with serving(observe(FakeNic(), control=str(path))):
+            pass
+
+
+async def test_stats_shows_the_budget_that_is_automatic_and_the_one_in_force() -> None:
+    nic = FakeNic()
+    nic.knobs.rx_budget, nic.knobs.rx_budget_auto = 213, True
+    async with serving(observe(nic)) as url:
+        numbers = json.loads((await get(url + "/api/v1/stats"))[1])
+    assert (numbers["settings"]["rx_budget"], numbers["rx_budget_in_force"]) == ("auto", 213)
 
 
 async def test_stats_has_the_ledger_on_top() -> None:
