@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.dashboards.prometheus import prometheus
-from tests.deploy.conftest import LIMITS
+from tests.deploy.conftest import LIMITS, ROOT
 from tests.system.flood import flood
 from tests.system.service import HOST, PEER, imbalance, ledger_of, program, wait_until
 
@@ -235,6 +236,36 @@ def test_an_init_container_with_net_admin_makes_the_tap(image: str, tap_name: st
         podman("run", *container, "--user", "0", "--cap-add", "NET_ADMIN", *arguments)
     with running(image, tap_name, least):
         ping()
+
+
+def test_one_container_keeps_the_namespace_that_the_service_joins(image: str, least: tuple[str, ...]) -> None:
+    """As in compose: one container has the privilege and serves nothing, the other serves and has none."""
+    wire, service = "asyncnic-wire", "asyncnic-joined"
+    compose = yaml.safe_load((ROOT / "deploy" / "compose" / "compose.yaml").read_text())["services"]
+    capabilities = [flag for name in compose["wire"]["cap_add"] for flag in ("--cap-add", name)]
+    entrypoint = ("--entrypoint", json.dumps(compose["wire"]["entrypoint"]))
+    holder = ("--detach", "--name", wire, "--network", "none", "--user", "0", *LIMITS, *least)
+    echo = (
+        "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.settimeout(5); "
+        f"s.sendto(b'echo', ('{HOST}', 7)); print(s.recv(9))"
+    )
+    try:
+        podman("run", *holder, *capabilities, *entrypoint, image, *compose["wire"]["command"])
+        check = compose["wire"]["healthcheck"]["test"][1:]
+        wait_until(lambda: subprocess.run(["podman", "exec", wire, *check], check=False).returncode == 0, "the TAP")
+        joined = ("--detach", "--name", service, "--network", f"container:{wire}", *LIMITS, *least)
+        podman("run", *joined, image)
+        python = ("/opt/asyncnic/bin/python",)
+        alive = ["podman", "exec", service, *python, "/opt/asyncnic/healthcheck.py"]
+        wait_until(lambda: subprocess.run(alive, capture_output=True, check=False).returncode == 0, "the service")
+        assert podman("exec", wire, *python, "-c", echo) == "b'echo'"
+        podman("stop", "--time", "5", service)
+        podman("stop", "--time", "5", wire)
+        for name in (service, wire):
+            assert podman("inspect", "--format", "{{.State.ExitCode}}", name) == "0", name
+    finally:
+        for name in (service, wire):
+            podman("rm", "--force", "--time", "0", "--ignore", name)
 
 
 def test_what_is_missing_is_said_in_one_line(image: str, tap_name: str, least: tuple[str, ...]) -> None:
