@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.dashboards.prometheus import prometheus
 from tests.system.flood import flood
 from tests.system.service import HOST, MAC, PEER, program, running, wait_until
+
+pytestmark = pytest.mark.heavy
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,6 +14,8 @@ from tests.dashboards.prometheus import Prometheus, prometheus
 from tests.system.flood import flood
 from tests.system.service import HOST, PEER, running, wait_until
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).parents[2]
 BOARD = ROOT / "dashboards" / "asyncnic-overview.json"
 VARIABLES = {

@@ -25,6 +25,8 @@ from tests.deploy.conftest import LIMITS, ROOT
 from tests.system.flood import flood
 from tests.system.service import HOST, PEER, imbalance, ledger_of, program, wait_until
 
+pytestmark = pytest.mark.heavy
+
 USER = 65532
 LEAST = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

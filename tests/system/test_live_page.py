@@ -7,9 +7,13 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.system.browser import Page, chromium
 from tests.system.flood import flood
 from tests.system.service import HOST, Run
+
+pytestmark = pytest.mark.heavy
 
 INET = ("--address", f"{HOST}/24", "--host-address", "192.0.2.1/24", "--service", "udp-discard:9")
 NUMBER = "Number(document.querySelector('#ledger-{row}')?.cells[{column}].textContent.replaceAll(',', ''))"

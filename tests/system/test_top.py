@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.system.flood import flood
 from tests.system.service import ASYNCNIC, HOST, Run, asyncnic, environment, wait_until
+
+pytestmark = pytest.mark.heavy
 
 INET = ("--address", f"{HOST}/24", "--host-address", "192.0.2.1/24", "--service", "udp-discard:9")
 
