@@ -57,8 +57,10 @@ class UioPort:
 class UioLane:
     """The one lane of a PCI NIC; see `asyncnic.devices.device.Lane`."""
 
-    counts_filtered = False
+    counts_filtered = True
     filtered = 0
+    """The chip filters by itself. It does not say how much, but nobody counts what its wire offers either: a frame that
+    was not for us is not among those offered, and cannot look like a lost one."""
 
     def __init__(self, name: str, port: UioPort, function: PciFunction, uio: int, config: int) -> None:
         self.name = name

@@ -94,6 +94,7 @@ class Guest:
             self._agent = near
             self._process = QemuProcess(
                 [
+                    *("-name", "guest,debug-threads=on"),  # so that the emulated processors' CPU time can be told apart
                     *("-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max", "-no-reboot"),
                     *("-m", f"{self._memory}M", "-smp", str(self._processors)),
                     *("-kernel", str(self._image.kernel), "-initrd", f"/dev/fd/{archive}", "-append", self._append),

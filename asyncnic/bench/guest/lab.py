@@ -37,7 +37,7 @@ _NUD_PERMANENT = 0x80
 
 @dataclass(frozen=True, slots=True)
 class KernelCounters:
-    """Where Linux's own driver and stack have counted frames in the guest, since its boot."""
+    """Where Linux's own driver and stack have counted lost frames in the guest, since its boot; `card` wraps."""
 
     card: int
     backlog: int
@@ -117,7 +117,7 @@ class Lab:
         """End the receiver, if it has not ended by itself; what it counted."""
         self._stop(self._sink)
         lines = self.guest.check(f"cat {_SINK_LOG}").splitlines()
-        if len(lines) < 2:
+        if not lines or not lines[-1].startswith("{"):
             raise GuestError(f"the receiver in the guest did not count: {' | '.join(lines)}")
         counted: dict[str, float] = json.loads(lines[-1])
         return counted
@@ -142,16 +142,17 @@ class Lab:
 
     def kernel_counters(self) -> KernelCounters:
         """Where the guest's kernel has lost frames."""
-        missed, softnet, udp = (
-            self.guest.check(f"cat {path}")
-            for path in ("/sys/class/net/eth0/statistics/rx_missed_errors", "/proc/net/softnet_stat", "/proc/net/snmp")
-        )
+        softnet, udp = (self.guest.check(f"cat {path}") for path in ("/proc/net/softnet_stat", "/proc/net/snmp"))
         names, values = (line.split() for line in udp.splitlines() if line.startswith("Udp:"))
         return KernelCounters(
-            card=int(missed),
+            card=self.missed(),
             backlog=sum(int(line.split()[1], 16) for line in softnet.splitlines()),
             socket=int(dict(zip(names, values, strict=True))["RcvbufErrors"]),
         )
+
+    def missed(self) -> int:
+        """Frames that the card has lost under Linux's driver, which shows CSR112 as it is: it wraps at 65,536."""
+        return int(self.guest.check("cat /sys/class/net/eth0/statistics/rx_missed_errors"))
 
     def processor_seconds(self) -> float:
         """CPU time that the emulated processors have used on this host."""

@@ -18,7 +18,9 @@ _MSG_WAITFORONE = 0x10000
 
 
 class _Iovec(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+    """struct iovec; a pointer of ctypes keeps alive what it points to, an address would not."""
+
+    _fields_ = (("base", ctypes.POINTER(ctypes.c_char * _ROOM)), ("length", ctypes.c_size_t))
 
 
 class _Header(ctypes.Structure):
@@ -77,7 +79,7 @@ def _singles(listener: socket.socket) -> Callable[[], int]:
 def _batches(listener: socket.socket) -> Callable[[], int]:
     libc = ctypes.CDLL(None)
     room = ctypes.create_string_buffer(_ROOM)
-    vector = _Iovec(ctypes.addressof(room), _ROOM)
+    vector = _Iovec(ctypes.pointer(room), _ROOM)
     messages = (_Message * _BATCH)()
     for message in messages:
         message.header.vector, message.header.vector_length = ctypes.pointer(vector), 1
