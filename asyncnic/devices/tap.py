@@ -120,6 +120,10 @@ class TapDevice:
         except DeviceError as error:
             log.debug("%s: %s", self.name, error)
             return False
+        try:
+            await self.apply_knobs()  # what was turned meanwhile
+        except DeviceError as error:
+            log.error("%s", error)
         return True
 
     async def apply_knobs(self) -> None:
@@ -130,8 +134,10 @@ class TapDevice:
         """
         if self._link is None:
             return  # they count from the next attachment on
+        before = self._queues.steering
         await self._queues.apply_knobs()
-        self._count()
+        if self._queues.steering is not before:
+            self._count()
 
     async def close(self) -> None:
         """See `Device.close`. A TAP that we made goes away with its descriptors; one made beforehand stays."""

@@ -189,14 +189,14 @@ class TapQueues:
             raise DeviceError(f"--lane: names and order are fixed while running ({', '.join(names)}): restart")
         if self.steering is not None:
             self.steering.replace(lanes, shed)
+        elif self._steering is not None:
+            raise DeviceError(f"tap:{self._tap}: it came back without its lanes: restart to change their rules")
         elif shed:
             await self._begin_to_shed(lanes)
         self.lanes = lanes
 
     async def _begin_to_shed(self, lanes: Sequence[LaneRule]) -> None:
         """One queue that has worked without programs gets them. What waits in it is settled with the next readings."""
-        if self._steering is not None or len(lanes) > 1:
-            raise DeviceError(f"tap:{self._tap}: it came back without its lanes: restart to change their rules")
         steering = LaneSteering(lanes, parse_shed(self._knobs.shed), self._depths(lanes))
         try:
             await self._lengthen(max(self._depths(lanes)) + QUEUE_SLACK)

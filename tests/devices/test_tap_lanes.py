@@ -230,6 +230,25 @@ async def test_lanes_come_back_with_the_tap_and_counts_go_on(tap_name: str) -> N
     await device.close()
 
 
+async def test_rules_that_change_while_the_tap_is_gone_are_in_force_when_it_is_back(tap_name: str) -> None:
+    make_laned_tap(tap_name)
+    knobs = Knobs(lane=LANES)
+    device = await open_tap(tap_name, knobs)
+    subprocess.run(["ip", "link", "del", tap_name], check=True)
+    assert not await device.reattach()
+    knobs.lane, knobs.shed, knobs.tap_queue = ("control=udp:53", "dns=arp"), ("udp:9",), 20
+    await device.apply_knobs()
+    make_laned_tap(tap_name)
+    assert await device.reattach()
+    wire = Wire(tap_name)
+    wire.send(*[DNS] * 30, ARP, OTHER)
+    wire.close()
+    found = wire_of(device)
+    assert [(lane.waiting, lane.dropped) for lane in found.lanes] == [(20, 10), (1, 0), (0, 0)]
+    assert found.shed == {"udp:9": 1}
+    await device.close()
+
+
 async def test_a_tap_that_comes_back_with_one_queue_still_works(tap_name: str) -> None:
     make_laned_tap(tap_name)
     knobs = Knobs()
@@ -254,6 +273,7 @@ async def test_a_tap_that_comes_back_with_one_queue_still_works(tap_name: str) -
         knobs.shed = ("udp:9",)
         with pytest.raises(DeviceError, match="came back without its lanes"):
             await device.apply_knobs()
+        assert not [*knobs.shed]
         wire.close()
 
 
