@@ -21,11 +21,12 @@ from contextlib import suppress
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from asyncnic import hot
 from asyncnic.devices import tun
 from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
 from asyncnic.devices.link import LinkCounters
 from asyncnic.nic import Nic
-from asyncnic.stacks.coalesce import Coalescer
+from asyncnic.stacks import coalesce
 from asyncnic.values import Interface
 
 _TUNSETCARRIER = 0x4004_54E2
@@ -36,6 +37,8 @@ _NODAD = 0x02
 _PREFIX = bytes.fromhex("01005e0000")
 _EVERY_GROUP = {_PREFIX + bytes([last]) for last in range(256)}
 """Group addresses that fall on every bit of the card's hash filter: what the kernel wants of them, it knows best."""
+
+_Coalescer = hot.choose(coalesce.Coalescer)
 
 
 class KernelStack:
@@ -57,7 +60,7 @@ class KernelStack:
         self._nic = nic
         self._interface = interface
         self._addresses = addresses
-        self._coalescer = Coalescer(address.ip for address in addresses)
+        self._coalescer = _Coalescer(address.ip for address in addresses)
         self._tap = -1
         self._file: io.FileIO | None = None
         self._link: LinkCounters | None = None

@@ -1,5 +1,6 @@
 """Runs of TCP segments: what is put together, what is not, and checksums that stay honest."""
 
+import importlib
 from ipaddress import ip_address
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncnic.stacks.coalesce import Coalescer
+
+compiled = importlib.import_module("asyncnic._compiled")
 
 OWN = ip_address("192.0.2.2")
 PEER = ip_address("192.0.2.1")
@@ -39,10 +42,15 @@ def segment(
 
 
 def run(*frames: bytes, first: int = 0) -> tuple[int, bytes]:
+    """What both twins make of the frames, which must be the same."""
     lengths = [len(frame) for frame in frames]
     offsets = [sum(lengths[:i]) for i in range(len(frames))]
-    count, pieces = Coalescer([OWN]).run(memoryview(b"".join(frames)), offsets, lengths, first)
-    return count, b"".join(pieces)
+    memory = memoryview(b"".join(frames))
+    count, pieces = Coalescer([OWN, ip_address("2001:db8::2")]).run(memory, offsets, lengths, first)
+    count_compiled, pieces_compiled = compiled.Coalescer([OWN]).run(memory, offsets, lengths, first)
+    packet = b"".join(pieces)
+    assert (count_compiled, b"".join(pieces_compiled)) == (count, packet)
+    return count, packet
 
 
 def is_sound(packet: bytes) -> bool:
