@@ -124,13 +124,16 @@ def _flood() -> Iterator[None]:
 
 
 def _bulk(service: RunningService, seconds: float) -> dict[str, float]:
-    """What the flood brings by itself: offered and delivered a second, and the service's share of a CPU."""
+    """What the flood brings by itself: offered and delivered a second, the service's share of a CPU, and the share of
+    the time in which it wanted one and had none.
+    """
     with _flood():
-        before, cpu, start = service.stats(), service.cpu_seconds(), time.monotonic()
+        before, cpu, waited, start = service.stats(), service.cpu_seconds(), service.waited_seconds(), time.monotonic()
         time.sleep(seconds)
-        after, cpu, took = service.stats(), service.cpu_seconds() - cpu, time.monotonic() - start
+        after, cpu, waited = service.stats(), service.cpu_seconds() - cpu, service.waited_seconds() - waited
+        took = time.monotonic() - start
     rates = {name: (after[name] - before[name]) / took for name in ("offered", "delivered")}
-    return {**rates, "cpu": cpu / took}
+    return {**rates, "cpu": cpu / took, "waited": waited / took}
 
 
 def _ask(scene: Scene) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from asyncnic.bench.report import Spread, console, milliseconds, show, table
 SIDES = {"lanes": True, "one lane": False}
 ASKERS = {"ping": "ping", "dns": "DNS query", "arp": "ARP, empty cache", "nd": "ND, empty cache"}
 NEIGHBOURS = 10
+_BULK = ("offered", "delivered", "cpu", "waited")
 
 
 def measure(seconds: float, runs: int, asked: int) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def _summary(scenes: list[dict[str, Any]]) -> dict[str, Any]:
             "lost": sum(answer["lost"] for answer in answers),
             "p99": max(slowest, default=None),
         }
-    bulk = {name: _spread([scene["bulk"][name] for scene in scenes]) for name in ("offered", "delivered", "cpu")}
+    bulk = {name: _spread([scene["bulk"][name] for scene in scenes]) for name in _BULK}
     return {"asked": asked, "bulk": bulk}
 
 
@@ -86,7 +87,8 @@ def show_lanes(result: dict[str, Any]) -> None:
         for name, words, unit, digits in (
             ("offered", "flood offered, thousand frames/s", 1000, 0),
             ("delivered", "flood delivered, thousand frames/s", 1000, 0),
-            ("cpu", "service's CPU, per cent", 0.01, 0),
+            ("cpu", "service on a CPU, per cent of the time", 0.01, 0),
+            ("waited", "service waiting for a CPU, per cent", 0.01, 0),
         )
     ]
     show(out, f"The flood by itself, {result['runs']} run(s) of {result['seconds']:g} s", table(("", *SIDES), rows))

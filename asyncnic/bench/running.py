@@ -41,6 +41,10 @@ class RunningService:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def waited_seconds(self) -> float:
+        """Time that the service was ready to run and had no CPU (schedstat): others on the machine, or the flood."""
+        return int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[1]) / 1e9
+
 
 @contextmanager
 def running_service(config: Path, *flags: str) -> Iterator[RunningService]:

@@ -15,7 +15,7 @@ from asyncnic.cli import main
 def scene(*, laned: bool, lost: int, delivered: float) -> dict[str, Any]:
     answers = probes.Answers(100, [0.001] * (100 - lost)).as_json()
     shed = {"shed": {"cpu": 0.01, "idle_cpu": 0.01, "offered": 1e6, "sent": 500, "counted": 500}} if laned else {}
-    bulk = {"offered": 1e6, "delivered": delivered, "cpu": 0.5}
+    bulk = {"offered": 1e6, "delivered": delivered, "cpu": 0.5, "waited": 0.1}
     return {"bulk": bulk, **dict.fromkeys(lanes.ASKERS, answers), **shed, "law": {"bulk": 0, "all": 0}}
 
 
