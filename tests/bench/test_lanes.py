@@ -67,7 +67,10 @@ def test_the_responder_answers_queries_and_nothing_else() -> None:
     assert sent[0].endswith(b"\x04\xc0\x00\x02\x02")
 
 
-def test_the_command_measures_writes_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_measures_writes_and_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lanes, "NEIGHBOURS", 2)
     file, plot = tmp_path / "lanes.json", tmp_path / "lanes.svg"
     arguments = ["--runs", "1", "--seconds", "0.3", "--asked", "30", "--json", str(file), "--plot", str(plot)]
     assert main(["bench", "lanes", *arguments]) == 0
