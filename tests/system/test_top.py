@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from asyncnic.top import KNOBS
 from tests.system.flood import flood
 from tests.system.service import ASYNCNIC, HOST, Run, asyncnic, environment, wait_until
 
@@ -73,15 +74,15 @@ def test_keys_turn_knobs_and_refusals_are_shown(run: Run, tmp_path: Path) -> Non
         shown.wait_for("ready, up")
         shown.press("Left")
         shown.wait_for("rx_budget is now 32")
-        shown.press("Down", "Down", "Down", "Down", "Down", "Right")
+        places = list(KNOBS)
+        shown.press(*["Down"] * places.index("overload"), "Right")
         shown.wait_for("overload is now drain")
         shown.press("a")
         shown.wait_for("rx_budget is now auto")
         settings = service.stats()["settings"]
         assert (settings["rx_budget"], settings["overload"]) == ("auto", "drain")
-        shown.press("Up", "Right", "Right", "Right", "Right", "Right", "Right", "Right")
-        shown.wait_for("tap_queue")
-        shown.wait_for("must be")
+        shown.press(*["Up"] * (places.index("overload") - places.index("tap_queue")), *["Right"] * 7)
+        shown.wait_for("tap_queue=128000: must be")
 
 
 def test_top_outlives_the_service_and_sees_it_come_back(run: Run, tmp_path: Path) -> None:
