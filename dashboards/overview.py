@@ -345,13 +345,28 @@ def knobs() -> list[Builder[models.Panel]]:
             span=8,
             apart=["busy_poll in us"],
         ),
+        lines(
+            "target_age",
+            [
+                Query(
+                    f"sum(asyncnic_lane_waiting_frames{{{ONE}}}) / ({rate('asyncnic_delivered_frames_total')} > 0)",
+                    "age of waiting frames",
+                ),
+                Query(knob("target_age"), "target_age"),
+            ],
+            about="Frames waiting in the TAP, divided by the delivered rate. In lasting overload the queue is made "
+            "so short that frames are no older than target_age; short bursts still have all of tap_queue.",
+            unit="s",
+            span=8,
+            apart=["target_age"],
+        ),
         facts(
             "All knobs as they stand",
             f"asyncnic_setting{{{ONE}}}",
             about="Changed by `asyncnic tune`, PUT /api/v1/settings or a reload of the file.",
             hide=tuple(name for name in NOISE if name != "Value"),
-            span=24,
-            height=7,
+            span=16,
+            height=8,
         ),
     ]
 
