@@ -111,7 +111,7 @@ class Settings(BaseModel):
     target_age: Annotated[float, BeforeValidator(values.duration_within(0.0, 1.0)), Seconds] = Field(
         0.004,
         title="TIME",
-        description="how long a frame may wait in the TAP's queue in lasting overload, like 4ms; 0us: as the queue is long",
+        description="how long a frame may wait in the TAP's queue in lasting overload, like 4ms; 0us: no limit",
     )
     lane: Annotated[tuple[str, ...], BeforeValidator(values.rules(parse_lanes))] = Field(
         DEFAULT_LANES,
