@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 from pyroute2 import IPRoute
 
+from asyncnic.bench.guest.cpio import Entry
 from asyncnic.bench.guest.guest import NIC_ADDRESS, Guest, GuestError
 from asyncnic.bench.guest.image import build_image
 from asyncnic.bench.guest.python_tree import PACKAGES
@@ -31,7 +33,7 @@ _STATS = "http://127.0.0.1:9732/api/v1/stats"
 _SINKS = f"/{PACKAGES}/asyncnic/bench/guest/sinks.py"
 _SERVICE_LOG = "/tmp/service.log"
 _SINK_LOG = "/tmp/sink.log"
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0  # importing takes its time on an emulated processor, the more on a busy machine
 _NUD_PERMANENT = 0x80
 
 
@@ -45,16 +47,20 @@ class KernelCounters:
 
 
 class Lab:
-    """A booted guest with its NIC on `TAP`; use it as a context manager.
+    """A booted guest with its NIC on `TAP`; use it as a context manager. `files` are what its root has besides.
+
+    `service` is the process id of the service in the guest.
 
     Raises:
         DeviceError: QEMU, the kernel or a TAP cannot be had. GuestError: the guest does not boot.
     """
 
-    def __init__(self, *, processors: int = 1) -> None:
+    def __init__(self, *, processors: int = 1, files: Sequence[Entry] = ()) -> None:
         self._processors = processors
+        self._files = files
         self._exit = ExitStack()
-        self._service = self._sink = 0
+        self.service = 0
+        self._sink = 0
         self._driver = ""
 
     def __enter__(self) -> Self:
@@ -66,7 +72,7 @@ class Lab:
             undo.callback(self._counters.close)
             image = build_image()
             self.guest = undo.enter_context(
-                Guest(image, netdev="tap,fd={fd}", wire=tap, mac=MAC, processors=self._processors)
+                Guest(image, netdev="tap,fd={fd}", wire=tap, mac=MAC, processors=self._processors, files=self._files)
             )
             self.guest.check("modprobe pcnet32; modprobe tun")
             self._driver = "kernel"
@@ -94,12 +100,12 @@ class Lab:
             self.guest.check(f"ip link set eth0 down; asyncnic bind {NIC_ADDRESS}")
             self._driver = "uio"
         device = f"--device uio:{NIC_ADDRESS} --address {ADDRESS}/{PREFIX}"
-        self._service = self._start(f"asyncnic run {device} {' '.join(flags)}", _SERVICE_LOG, "ready device=")
+        self.service = self._start(f"asyncnic run {device} {' '.join(flags)}", _SERVICE_LOG, "ready device=")
 
     def stop_service(self) -> dict[str, Any]:
         """End the service as an operator does; its last statistics, as /api/v1/stats has them."""
         statistics = self.statistics()
-        self._stop(self._service)
+        self._stop(self.service)
         return statistics
 
     def statistics(self) -> dict[str, Any]:
