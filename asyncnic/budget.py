@@ -9,9 +9,9 @@ whatever else runs between two bursts) takes a third of it:
 
 `cost` is what a frame took from its reading off the wire to the return of its handler, `others` what ran between two
 bursts. Both are running averages. At every burst the cost follows a rise by half of it, but at most to the double: a
-process that loses its CPU for a while in one burst does not forget what frames cost. It follows a fall by a sixteenth,
-as the others do. These never leave the burst less than a quarter of the turn: lag that they cause is not cured by
-starving the wire.
+process that loses its CPU for a while in one burst does not forget what frames cost. It follows a fall by an eighth.
+The others, averaged more slowly, never leave the burst less than a quarter of the turn: lag that they cause is not
+cured by starving the wire.
 
 `rx_time_budget` works on as it did, and the smaller of the two ends a burst. It looks at the clock within the burst,
 so it bounds the single burst in which frames suddenly cost more; but it knows neither the others nor the reading off
@@ -25,8 +25,8 @@ TURNS = 3
 """Turns of the loop that a timer's coroutine waits, at worst."""
 LEAST_SHARE = 0.25
 """The part of a turn that bursts have whatever the others take."""
-RISE, FALL = 1 / 2, 1 / 16
-"""How far an average goes towards a sample above and below it."""
+RISE, FALL, DRIFT = 1 / 2, 1 / 8, 1 / 16
+"""How far an average goes towards a sample: the cost to one above and to one below it, the others to any."""
 STEEPEST = 2.0
 """The most by which the cost rises at once, as a factor."""
 
@@ -58,7 +58,7 @@ class BudgetControl:
         if self._ended is not None:
             # Capped: that something took longer than the target once says nothing about the turns to come.
             others = min(begun - self._ended, target)
-            self._others += FALL * (others - self._others)
+            self._others += DRIFT * (others - self._others)
         self._ended = ended
         cost = (ended - begun) / taken
         known = self._cost or cost

@@ -135,7 +135,7 @@ async def _drain_queue(case: Case) -> Outcome:
 
     worker = asyncio.create_task(work())
     asyncio.get_running_loop().add_reader(tap.fd, readable)
-    bystander = await Bystander.start() if case.bystander else None
+    bystander = await Bystander.start(trial) if case.bystander else None
     await trial.play(lambda: app.datagrams)
     report = await bystander.stop() if bystander is not None else None
     asyncio.get_running_loop().remove_reader(tap.fd)

@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY, Metric
 
 from asyncnic.bench import scrape, wires
 from asyncnic.bench.ages import Ages
+from asyncnic.bench.trial import Trial
 from asyncnic.web.exposition import render
 
 TICK_SECONDS = 0.001
@@ -24,14 +25,15 @@ TICK_SECONDS = 0.001
 class Bystander:
     """A timer and a scraped metrics page on the running loop. Made by `start`."""
 
-    def __init__(self, runner: web.AppRunner, scraper: asyncio.subprocess.Process) -> None:
+    def __init__(self, trial: Trial, runner: web.AppRunner, scraper: asyncio.subprocess.Process) -> None:
+        self._trial = trial
         self._lag = Ages()
         self._runner = runner
         self._scraper = scraper
         self._ticking = asyncio.create_task(self._tick())
 
     @classmethod
-    async def start(cls, collect: Callable[[], Iterable[Metric]] = REGISTRY.collect) -> "Bystander":
+    async def start(cls, trial: Trial, collect: Callable[[], Iterable[Metric]] = REGISTRY.collect) -> "Bystander":
         """Serve the metrics that `collect` returns on the loopback interface, and begin to scrape them and to tick."""
         await asyncio.to_thread(wires.loopback_up)
 
@@ -54,7 +56,7 @@ class Bystander:
         )
         assert scraper.stdout is not None
         await scraper.stdout.readline()
-        return cls(runner, scraper)
+        return cls(trial, runner, scraper)
 
     async def stop(self) -> dict[str, Any]:
         """End both; what they saw, in seconds."""
@@ -69,8 +71,9 @@ class Bystander:
 
     async def _tick(self) -> None:
         # Not the loop's clock: uvloop's counts whole milliseconds and stands still while callbacks run.
-        clock, tick = time.monotonic_ns, round(TICK_SECONDS * 1e9)
+        clock, tick, trial = time.monotonic_ns, round(TICK_SECONDS * 1e9), self._trial
         while True:
-            due = clock() + tick
+            ended, due = trial.ended, clock() + tick
             await asyncio.sleep(TICK_SECONDS)
-            self._lag.add(clock() - due)
+            if trial.begun and not ended:  # a quiet loop is not what is measured
+                self._lag.add(clock() - due)

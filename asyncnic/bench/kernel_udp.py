@@ -58,7 +58,7 @@ async def _endpoint(case: Case, far: wires.FarSide, max_size: int | None) -> Out
         transport.max_size = max_size  # type: ignore[attr-defined]
     loss = await asyncio.to_thread(Losses, far)
     trial = Trial(case, await asyncio.to_thread(far.run, Offer, [wires.RECEIVER, *case.load.arguments()]))
-    bystander = await Bystander.start() if case.bystander else None
+    bystander = await Bystander.start(trial) if case.bystander else None
     await trial.play(lambda: app.datagrams)
     report = await bystander.stop() if bystander is not None else None
     lost = await asyncio.to_thread(loss.read)

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import uvloop
 from prometheus_client import Metric
@@ -60,17 +61,21 @@ def _metrics(nic: Nic) -> Callable[[], Iterable[Metric]]:
 async def _play(case: Case, delivery: str, policy: str, sink_only: bool = False) -> Outcome:
     await asyncio.to_thread(wires.make_tap, TAP)
     app = None if sink_only else application(case)
-    knobs = replace(Knobs(), queue_policy=policy, **case.knobs)
+    turned: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in case.knobs.items()
+    }
+    knobs = replace(Knobs(), queue_policy=policy, **turned)
     async with open_rig(TAP, app, knobs, rx_ring=case.rx_ring, delivery=delivery) as nic:
         trial = Trial(case, await asyncio.to_thread(Offer, [wires.RECEIVER, *case.load.arguments()]))
-        bystander = await Bystander.start(_metrics(nic)) if case.bystander else None
+        bystander = await Bystander.start(trial, _metrics(nic)) if case.bystander else None
         await trial.play(lambda: app.datagrams if app is not None else nic.counters.delivered_frames)
         report = await bystander.stop() if bystander is not None else None
-        ledger, bursts = nic.ledger(), nic.counters.bursts
+        ledger, counters = nic.ledger(), nic.counters
     delivered = app.datagrams if app is not None else ledger.delivered
     lost = {stage: ledger.dropped_at(stage) for stage in STAGES} | {
         "filtered": ledger.filtered,
         "stack": ledger.delivered - delivered,
     }
     balance = ledger.as_json() | {"imbalance": ledger.imbalance}
-    return trial.outcome(delivered, lost, app, bystander=report, ledger=balance, extra={"bursts": bursts})
+    extra = {"bursts": counters.bursts, "interrupts": counters.interrupts}
+    return trial.outcome(delivered, lost, app, bystander=report, ledger=balance, extra=extra)

@@ -39,6 +39,16 @@ class Trial:
         self._start = 0.0
         self._cpu = 0.0
 
+    @property
+    def begun(self) -> bool:
+        """Whether the load was let go."""
+        return self._start > 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the load is over."""
+        return bool(self.window)
+
     def go(self) -> None:
         """Start the load, and the window."""
         self._cpu, self._start = time.process_time(), time.monotonic()

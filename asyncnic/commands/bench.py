@@ -145,6 +145,34 @@ def budget(
     return _finish(result, experiment.show_budget, json_file, None)
 
 
+@command.command()
+@click.option("--work", metavar="US", callback=_split, help="microseconds of work a frame  [default: 10]")
+@click.option("--rate", type=_POSITIVE, help="frames/s to offer; without it, twice what can be borne at best")
+@_effort(2.0, 3)
+@click.option("--json", "json_file", metavar="FILE", type=_PATH, help="write the result there")
+@click.argument("settings", nargs=-1, required=True, metavar="NAME=VALUE[+NAME=VALUE]...")
+def knobs(
+    work: list[str],
+    rate: float | None,
+    seconds: float,
+    runs: int,
+    json_file: Path | None,
+    settings: tuple[str, ...],
+) -> int:
+    """What turning knobs does: each setting beside the defaults, under the same load.
+
+    Example: asyncnic bench knobs rx_budget=8 rx_budget=auto+target_lag=1ms delivery=queue
+    """
+    from asyncnic.bench import knobs as experiment
+
+    burdens = _microseconds(work) or [10e-6]
+    if len(burdens) != 1:
+        raise click.BadParameter("must be one number", param_hint="--work")
+    _check_outputs(json_file, None)
+    result = experiment.measure(settings, burdens[0], rate, seconds, runs)
+    return _finish(result, experiment.show_knobs, json_file, None)
+
+
 def _microseconds(texts: list[str]) -> list[float]:
     try:
         found = [float(text) / 1e6 for text in texts]

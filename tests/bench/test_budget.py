@@ -20,7 +20,7 @@ def play(case: Case) -> Outcome:
     return replace(made, bystander=lag, extra={"bursts": made.delivered / frames})
 
 
-def test_each_budget_is_offered_twice_what_the_largest_one_bears(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_budget_is_offered_twice_what_can_be_borne(capsys: pytest.CaptureFixture[str]) -> None:
     result = budget.measure((0.0, 5e-6), 0.003, 0.5, 1.0, 3, play)
     assert [(row["work"], row["budget"]) for row in result["rows"]] == [
         (work, name) for work in (0.0, 5e-6) for name in ("8", "64", "512", "auto")
@@ -28,7 +28,7 @@ def test_each_budget_is_offered_twice_what_the_largest_one_bears(capsys: pytest.
     assert [row["frames_per_burst"] for row in result["rows"][:4]] == pytest.approx([8, 64, 512, 20])
     assert result["rows"][2]["lag_p99"]["median"] == 512 * 2e-6
     assert [row["delivered"]["median"] for row in result["rows"][4:]] == [50_000] * 4
-    assert {made["case"]["load"]["rate"] for made in result["outcomes"]} == {200_000, 100_000}
+    assert {round(made["case"]["load"]["rate"]) for made in result["outcomes"]} == {666_667, 250_000}
     automatic = result["outcomes"][-1]["case"]["knobs"]
     assert automatic == {"rx_budget_auto": True, "target_lag": 0.003, "rx_time_budget": 0.5}
     budget.show_budget(result)
