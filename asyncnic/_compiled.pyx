@@ -242,13 +242,13 @@ def udp_burst(burst, bytes mac, dict flows):
                 if sum_ != 0xFFFF:
                     return True
             taken += 1
-            burst.taken = taken
             flow = found
             flow[0](PyBytes_FromStringAndSize(<const char *>frame + 42, size - 8), flow[1])
             if (_monotonic() if system_clock else <double>clock()) >= deadline:
                 return False
         return False
     finally:
+        burst.taken = taken
         PyBuffer_Release(&memory)
 
 

@@ -24,9 +24,9 @@ class Burst:
         deadline: when to stop taking frames, on `clock`'s scale, in seconds.
         clock: monotonic seconds.
 
-    `taken` counts the frames, from the first on, that the stack has taken. It is advanced before the frame is worked
-    on, so that a frame whose handler raises counts as delivered: it was handed over. A burst that is left without a
-    look at it counts as taken whole.
+    `taken` counts the frames, from the first on, that the stack has taken. Iteration advances it before a frame is
+    worked on, so that a frame whose handler raises counts as delivered: it was handed over. A burst that is left
+    without a look at it counts as taken whole.
     """
 
     __slots__ = ("clock", "deadline", "lengths", "memory", "offsets", "taken")

@@ -27,7 +27,7 @@ _UDP_MASK, _UDP = 0x00FF_0000_0000_0000, 0x0011_0000_0000_0000
 def udp_burst(burst: Burst, mac: bytes, flows: Flows) -> bool:
     """Deliver frames from `burst.taken` on, up to the first that is not a sound datagram of a known flow.
 
-    Each delivered frame advances `burst.taken` before its handler is called. A sum of 16-bit words in one's
+    `burst.taken` is brought up to date when this returns or raises. A sum of 16-bit words in one's
     complement is the number modulo 0xffff, since 2^16 is 1 there (RFC 1071 section 2); a sound header sums to 0.
 
     Args:
@@ -44,30 +44,32 @@ def udp_burst(burst: Burst, mac: bytes, flows: Flows) -> bool:
     memory, clock, deadline = burst.memory, burst.clock, burst.deadline
     unpack, number, find = _HEADERS.unpack_from, int.from_bytes, flows.get
     taken = burst.taken
-    for start, length in zip(burst.offsets[taken:], burst.lengths[taken:], strict=True):
-        if length < _LEAST:
-            return True
-        target, kind, head, middle, tail, size, checksum = unpack(memory, start)
-        if (
-            kind != _ETHERTYPE
-            or head & _PLAIN_MASK != _PLAIN
-            or middle & _UDP_MASK != _UDP
-            or target != mac
-            or (head + middle + tail) % 0xFFFF
-        ):
-            return True
-        total = head >> 32 & 0xFFFF
-        if size != total - 20 or size < 8 or total + 14 > length:
-            return True
-        data = memory[start + 26 : start + 14 + total].tobytes()  # addresses, UDP header, payload: contiguous
-        flow = find(data[:12])
-        if flow is None:
-            return True
-        if checksum and ((number(data, "big") << (8 if size & 1 else 0)) + 17 + size) % 0xFFFF:
-            return True
-        taken += 1
+    try:
+        for start, length in zip(burst.offsets[taken:], burst.lengths[taken:], strict=True):
+            if length < _LEAST:
+                return True
+            target, kind, head, middle, tail, size, checksum = unpack(memory, start)
+            if (
+                kind != _ETHERTYPE
+                or head & _PLAIN_MASK != _PLAIN
+                or middle & _UDP_MASK != _UDP
+                or target != mac
+                or (head + middle + tail) % 0xFFFF
+            ):
+                return True
+            total = head >> 32 & 0xFFFF
+            if size != total - 20 or size < 8 or total + 14 > length:
+                return True
+            data = memory[start + 26 : start + 14 + total].tobytes()  # addresses, UDP header, payload: contiguous
+            flow = find(data[:12])
+            if flow is None:
+                return True
+            if checksum and ((number(data, "big") << (8 if size & 1 else 0)) + 17 + size) % 0xFFFF:
+                return True
+            taken += 1
+            flow[0](data[16:], flow[1])
+            if clock() >= deadline:
+                return False
+        return False
+    finally:
         burst.taken = taken
-        flow[0](data[16:], flow[1])
-        if clock() >= deadline:
-            return False
-    return False
