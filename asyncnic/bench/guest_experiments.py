@@ -40,8 +40,8 @@ TCP_SYSTEMS = {
     "direct": "user-level driver, --stack kernel (ring: 512)",
     "queue": "user-level driver with a queue, --stack kernel (ring: 512)",
 }
-# A burst of 64 frames takes more than the 2 ms that it may last by default on a processor that is emulated. A stream wants
-# a ring that holds a window; a flood wants a short one, since QEMU looks through all of a full ring for each frame.
+# A burst of 64 frames takes more than the 2 ms that it may last by default on a processor that is emulated. A stream
+# wants a ring that holds a window; a flood wants a short one, since QEMU looks through all of a full ring each time.
 _UDP_FLAGS = ("--rx-ring 128", "--rx-time-budget 20ms")
 _TCP_FLAGS = ("--rx-ring 512", "--rx-time-budget 20ms")
 _LOSSES = ("wire", "card", "driver", "queue", "backlog", "socket", "stack")

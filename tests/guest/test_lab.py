@@ -8,6 +8,7 @@ import json
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,7 @@ def test_a_flood_is_accounted_for_to_the_frame(lab: Lab) -> None:
     lab.start_service("--rx-ring 64", "--service udp-discard:7")
     read, dropped = lab.wire()
     flood()
+    time.sleep(1.0)  # what still waits in the TAP's queue is flood
     assert pings() == 5
     found = lab.stop_service()
     now_read, now_dropped = lab.wire()

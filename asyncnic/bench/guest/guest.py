@@ -192,6 +192,7 @@ class Guest:
             self._agent.settimeout(remaining)
             octets = self._agent.recv(1 << 16)
         except TimeoutError:
+            self._agent.shutdown(socket.SHUT_RDWR)  # its answer, when it comes, must not be taken for the next one's
             raise GuestError(f"no answer from the guest in time; its console ends: {self._console_end()}") from None
         except OSError:
             octets = b""
