@@ -146,7 +146,11 @@ class Service:
         log.info(
             "ready",
             extra=fields(
-                device=nic.device.name, mac=self.observed.mac, stack=settings.stack, delivery=settings.delivery
+                device=nic.device.name,
+                mac=self.observed.mac,
+                stack=settings.stack,
+                delivery=settings.delivery,
+                lanes=",".join(nic.accounts().lanes),
             ),
         )
         if os.geteuid() == 0:

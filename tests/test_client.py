@@ -38,7 +38,7 @@ async def test_the_observing_commands_show_what_is_served(capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    ("flags", "often"), [(["--watch"], "tap:golden0: <UP,READY>"), (["--watch", "--json"], '"offered"')]
+    ("flags", "often"), [(["--watch"], "tap:golden0: <UP,READY>"), (["--watch", "--json"], '"uptime_seconds"')]
 )
 async def test_watching_goes_on_until_it_is_interrupted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, flags: list[str], often: str

@@ -5,11 +5,9 @@ None of these parses a frame; they say what a frame costs before anybody looks a
 """
 
 import asyncio
-import fcntl
 import io
 import os
 import select
-import struct
 from collections.abc import Callable
 
 import uvloop
@@ -20,10 +18,9 @@ from asyncnic.bench.case import Case, Outcome
 from asyncnic.bench.load import HEADERS
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
+from asyncnic.devices import tun
 
 NAME = "bench0"
-TUNSETIFF = 0x4004_54CA
-IFF_TAP_NO_PI = 0x1002
 QUEUE_LIMIT = 1000
 
 
@@ -37,8 +34,7 @@ class BareTap:
     def __init__(self, name: str) -> None:
         self.name = name
         wires.make_tap(name)
-        self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-        fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP_NO_PI))
+        self.fd = tun.attach(name)
         wires.wait_until_up(name)
         self._before = wires.counters(name)
 

@@ -55,13 +55,14 @@ class LinkCounters:
 
 
 def make_tap(name: str) -> None:
-    """Create a TAP that stays, with the sender's address on the host side; up as soon as somebody attaches to it.
+    """Create a TAP that stays and may have several queues, with the sender's address on the host side; up as soon as
+    somebody attaches to it.
 
     Raises:
         DeviceError: the kernel refuses, in one line.
     """
     with _rtnetlink(name) as ip:
-        ip.link("add", ifname=name, kind="tuntap", mode="tap")
+        ip.link("add", ifname=name, kind="tuntap", mode="tap", multi_queue=1)
         _configure(ip, name, SENDER, RECEIVER)
 
 

@@ -80,7 +80,7 @@ class TapQueues:
         if self._untold:
             asked = self._knobs.lane != DEFAULT_LANES or self._knobs.shed
             said = fields(device=f"tap:{self._tap}", shedding=self.steered, why=self._untold)
-            log.log(logging.WARNING if asked else logging.INFO, "one lane", extra=said)
+            log.log(logging.WARNING if asked else logging.DEBUG, "one lane", extra=said)
             self._untold = ""
 
     def _attempts(self) -> Iterator[tuple[Sequence[LaneRule], bool]]:

@@ -1,16 +1,12 @@
 """A TAP without any driver: what the load generator is measured against."""
 
-import fcntl
 import os
-import struct
 from collections.abc import Iterator
 
 import pytest
 
 from asyncnic.bench import wires
-
-TUNSETIFF = 0x4004_54CA
-IFF_TAP_NO_PI = 0x1002
+from asyncnic.devices import tun
 
 
 class BareTap:
@@ -19,8 +15,7 @@ class BareTap:
     def __init__(self, name: str) -> None:
         self.name = name
         wires.make_tap(name)
-        self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-        fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP_NO_PI))
+        self.fd = tun.attach(name)
         wires.wait_until_up(name)
 
     def drain(self) -> list[bytes]:

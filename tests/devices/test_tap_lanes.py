@@ -84,13 +84,15 @@ async def test_what_is_shed_is_in_no_lane(tap_name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "level"), [(Knobs(), logging.INFO), (Knobs(lane=LANES), logging.WARNING)], ids=["by default", "asked for"]
+    ("knobs", "level"),
+    [(Knobs(), logging.DEBUG), (Knobs(lane=LANES), logging.WARNING)],
+    ids=["by default", "asked for"],
 )
 async def test_a_tap_of_one_queue_has_one_lane_and_it_is_said_once(
     tap_name: str, knobs: Knobs, level: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_tap(tap_name)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         device = await open_tap(tap_name, knobs)
     assert [lane.name for lane in device.lanes] == ["bulk"]
     assert await queue_length(tap_name) == 1000
@@ -117,7 +119,7 @@ async def test_without_the_privilege_there_is_one_lane(
     tap_name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(LaneSteering, "__init__", deny)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         device = await open_tap(tap_name, Knobs(shed=("udp:9",)))
     assert [lane.name for lane in device.lanes] == ["bulk"]
     assert await queue_length(tap_name) == 1000
