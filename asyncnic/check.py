@@ -25,12 +25,14 @@ from asyncnic.errors import SettingsError
 from asyncnic.hot import IMPLEMENTATION
 from asyncnic.lanes.rules import parse_lanes, parse_shed
 from asyncnic.lanes.steering import QUEUE_SLACK, LaneSteering
-from asyncnic.privileges import NET_ADMIN, has_capability
+from asyncnic.privileges import NET_ADMIN, SYS_ADMIN, has_capability
 from asyncnic.settings import Settings
 from asyncnic.values import split_listen
 
 TUN = Path("/dev/net/tun")
 PCI = Path("/sys/bus/pci/devices")
+UIO_DRIVER = Path("/sys/bus/pci/drivers/uio_pci_generic")
+FREE_HUGE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
 
 IFF_TAP = 2
 FAILED, USAGE, PRIVILEGE, DEVICE = 1, 2, 3, 4
@@ -181,11 +183,26 @@ def _uio(address: str) -> list[Finding]:
     if not function.exists():
         return [Finding(f"PCI function {address}", False, "see lspci -D for those that are there", DEVICE)]
     if not any(function.glob("uio/uio*")):
-        return [Finding(f"PCI function {address}: with a UIO driver", False, f"asyncnic bind {address}", DEVICE)]
+        # A card without the INTx-disable bit (PCI 2.3) is refused by that driver: `bind` says so.
+        fix = (
+            f"asyncnic bind {address}" if UIO_DRIVER.exists() else f"modprobe uio_pci_generic; asyncnic bind {address}"
+        )
+        return [Finding(f"PCI function {address}: with a UIO driver", False, fix, DEVICE)]
     resource = function / "resource0"
     if not os.access(resource, os.R_OK | os.W_OK):
         return [Finding(f"{resource}: may be opened", False, f"chown {_user()} {resource}, or run as root", PRIVILEGE)]
-    return [Finding(f"PCI function {address}: with a UIO driver")]
+    free = int(FREE_HUGE_PAGES.read_text()) if FREE_HUGE_PAGES.exists() else 0
+    return [
+        Finding(f"PCI function {address}: with a UIO driver"),
+        Finding("a huge page for DMA: free", free > 0, "" if free else "sysctl vm.nr_hugepages=8", DEVICE),
+        _sees_physical_addresses(),
+    ]
+
+
+def _sees_physical_addresses() -> Finding:
+    able = has_capability(SYS_ADMIN)
+    fix = "" if able else "run as root (CAP_SYS_ADMIN); the service drops it when the device is open"
+    return Finding("physical addresses: visible", able, fix, PRIVILEGE)
 
 
 def _program(name: str, package: str) -> Finding:

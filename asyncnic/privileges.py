@@ -12,6 +12,10 @@ NET_ADMIN = 12
 """capabilities(7): make and configure network interfaces."""
 
 
+SYS_ADMIN = 21
+"""capabilities(7): see physical addresses, among much else."""
+
+
 def has_capability(number: int) -> bool:
     """Whether capability `number` is effective for this process."""
     for line in Path("/proc/self/status").read_text().splitlines():

@@ -143,15 +143,24 @@ def test_a_pci_function_that_is_not_there() -> None:
 
 def test_a_pci_function_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asyncnic.check.PCI", tmp_path)
+    monkeypatch.setattr("asyncnic.check.UIO_DRIVER", tmp_path / "uio_pci_generic")
+    monkeypatch.setattr("asyncnic.check.FREE_HUGE_PAGES", tmp_path / "free")
     function = tmp_path / "0000:00:03.0"
     function.mkdir()
-    assert missing(device="uio:0000:00:03.0") == {
-        "PCI function 0000:00:03.0: with a UIO driver": "asyncnic bind 0000:00:03.0"
-    }
+    unbound = "PCI function 0000:00:03.0: with a UIO driver"
+    assert missing(device="uio:0000:00:03.0") == {unbound: "modprobe uio_pci_generic; asyncnic bind 0000:00:03.0"}
+    (tmp_path / "uio_pci_generic").mkdir()
+    assert missing(device="uio:0000:00:03.0") == {unbound: "asyncnic bind 0000:00:03.0"}
     (function / "uio" / "uio0").mkdir(parents=True)
     assert list(missing(device="uio:0000:00:03.0")) == [f"{function}/resource0: may be opened"]
     (function / "resource0").write_bytes(b"")
+    assert missing(device="uio:0000:00:03.0") == {"a huge page for DMA: free": "sysctl vm.nr_hugepages=8"}
+    (tmp_path / "free").write_text("0\n")
+    assert missing(device="uio:0000:00:03.0") == {"a huge page for DMA: free": "sysctl vm.nr_hugepages=8"}
+    (tmp_path / "free").write_text("4\n")
     assert missing(device="uio:0000:00:03.0") == {}
+    monkeypatch.setattr("asyncnic.check.has_capability", lambda number: False)
+    assert list(missing(device="uio:0000:00:03.0")) == ["physical addresses: visible"]
 
 
 def test_a_node_that_is_not_there(tap_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
