@@ -8,6 +8,7 @@ queue: what it has not taken lies in the card's descriptors or on the wire. Deli
 
 import asyncio
 import logging
+import select
 import time
 from collections.abc import Sequence
 
@@ -315,6 +316,9 @@ class Receiver:
                 driver.sample_missed()
                 if driver.fault is not None:
                     self._wake()
+        # A loop may drop a descriptor that reports only an error, and then never call us: a TAP that was deleted.
+        if self._waiter is not None and any(map(_broken, self._watched)):
+            self._wake()
         self._sampler = asyncio.get_running_loop().call_later(SAMPLE_INTERVAL, self._sample)
 
     def _mend(self) -> bool:
@@ -365,3 +369,10 @@ class Receiver:
         finally:
             self._waiter = None
             timer.cancel()
+
+
+def _broken(fd: int) -> bool:
+    """Whether nothing but an error can come of the descriptor any more."""
+    poller = select.poll()
+    poller.register(fd, 0)
+    return bool(poller.poll(0))

