@@ -20,6 +20,7 @@ from pyroute2.netlink import nlmsg
 from asyncnic.devices.device import DeviceError
 from asyncnic.devices.link import LinkState
 from asyncnic.devices.link import state as link_state
+from asyncnic.devices.macvtap_link import KIND, find, node_of
 from asyncnic.devices.qemu_process import PACKAGE, QEMU
 from asyncnic.errors import SettingsError
 from asyncnic.hot import IMPLEMENTATION
@@ -64,6 +65,8 @@ def check(settings: Settings) -> list[Finding]:
     findings = [_software(settings), Finding(f"packet path: {IMPLEMENTATION}")]
     if backend == "tap":
         findings += _tap(name, settings)
+    elif backend == "macvtap":
+        findings += [_macvtap(name), _ONE_LANE]
     elif backend == "uio":
         findings += [*_uio(name), _ONE_LANE]
     else:
@@ -116,6 +119,24 @@ def _tap(name: str, settings: Settings) -> list[Finding]:
         Finding(f"TAP {name}: set up", set_up, "" if set_up else "; ".join(commands), PRIVILEGE),
         lanes,
     ]
+
+
+def _macvtap(name: str) -> Finding:
+    """The macvtap and its node, or the interface to make one on and whether this user may."""
+    link = find(name)
+    if link is None:
+        return Finding(f"interface {name}", False, "there is none: see ip link", DEVICE)
+    if link.kind != KIND:
+        fix = f"run as root, or make it beforehand: ip link add link {name} name NAME type macvtap mode bridge"
+        capable = has_capability(NET_ADMIN)
+        return Finding(f"macvtap on {name}: may be made", capable, "" if capable else fix, PRIVILEGE)
+    node = node_of(link)
+    if not node.exists():
+        return Finding(f"{node} of macvtap {name}", False, f"in a container, --device {node}", DEVICE)
+    ours = os.access(node, os.R_OK | os.W_OK)
+    return Finding(
+        f"{node} of macvtap {name}: may be opened", ours, "" if ours else f"chown {_user()} {node}", PRIVILEGE
+    )
 
 
 def _lanes(name: str, settings: Settings, several: bool) -> Finding:

@@ -285,7 +285,7 @@ async def open_nic(
     """Open a device and bring its chip up; on leaving, stop the chip and let go.
 
     Args:
-        device: "tap:NAME", "uio:PCI-ADDRESS" or "qemu:TAPNAME".
+        device: "tap:NAME", "macvtap:INTERFACE", "uio:PCI-ADDRESS" or "qemu:TAPNAME".
         mac: the station address; None lets the device choose one.
         mtu: octets of payload in a frame, 68 to 1500.
         rx_ring, tx_ring: descriptors, a power of two from 1 to 512.

@@ -46,7 +46,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Annotated[str, BeforeValidator(values.device)] = Field(
-        "tap:asyncnic0", title="DEVICE", description="the NIC: tap:NAME, uio:PCI-ADDRESS or qemu:TAPNAME"
+        "tap:asyncnic0",
+        title="DEVICE",
+        description="the NIC: tap:NAME, macvtap:INTERFACE (a MAC address of its own on the wire of that interface), "
+        "uio:PCI-ADDRESS or qemu:TAPNAME",
     )
     mac: Annotated[str, BeforeValidator(values.mac)] = Field(
         "", title="MAC", description="MAC address of the NIC; empty: one that is derived from the device's name"

@@ -108,16 +108,16 @@ def interface_name(value: object) -> str:
 
 
 def device(value: object) -> str:
-    """ "tap:NAME", "uio:PCI-ADDRESS" or "qemu:TAPNAME"."""
+    """ "tap:NAME", "macvtap:INTERFACE", "uio:PCI-ADDRESS" or "qemu:TAPNAME"."""
     text = str(value)
     backend, _, rest = text.partition(":")
-    if backend in ("tap", "qemu"):
+    if backend in ("tap", "macvtap", "qemu"):
         return f"{backend}:{interface_name(rest)}"
     if backend == "uio":
         if not _PCI_ADDRESS.fullmatch(rest):
             raise ValueError("must name a PCI function, like uio:0000:00:03.0")
         return text.lower()
-    raise ValueError("must be tap:NAME, uio:PCI-ADDRESS or qemu:TAPNAME")
+    raise ValueError("must be tap:NAME, macvtap:INTERFACE, uio:PCI-ADDRESS or qemu:TAPNAME")
 
 
 def mac(value: object) -> str:

@@ -36,7 +36,7 @@ def test_a_duration_reads_back_as_it_is_shown(micro: int) -> None:
         (values.power_of_two_within(1, 512), "0", "must be a power of two from 1 to 512"),
         (values.power_of_two_within(1, 512), 384, "must be a power of two from 1 to 512"),
         (values.power_of_two_within(1, 512), 1024, "must be a power of two from 1 to 512"),
-        (values.device, "eth0", "must be tap:NAME, uio:PCI-ADDRESS or qemu:TAPNAME"),
+        (values.device, "eth0", "must be tap:NAME, macvtap:INTERFACE, uio:PCI-ADDRESS or qemu:TAPNAME"),
         (values.device, "tap:", "must be an interface name of 1 to 15 characters"),
         (values.device, "tap:sixteen-letters-", "must be an interface name of 1 to 15 characters"),
         (values.device, "tap:a b", "must be an interface name"),

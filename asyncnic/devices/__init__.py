@@ -11,6 +11,7 @@ from asyncnic.logs import fields
 
 BACKENDS: Mapping[str, str] = {
     "tap": "asyncnic.devices.tap",
+    "macvtap": "asyncnic.devices.macvtap",
     "uio": "asyncnic.devices.uio",
     "qemu": "asyncnic.devices.qemu",
     "queue": "asyncnic.devices.queue",

@@ -11,6 +11,7 @@ import errno
 import ipaddress
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyroute2 import IPRoute
@@ -46,6 +47,15 @@ class LinkCounters:
         Raises:
             DeviceLost: the interface is gone.
         """
+        stats = self.read_all()
+        return stats["tx_packets"], stats["tx_dropped"]
+
+    def read_all(self) -> Mapping[str, int]:
+        """All counters by the names of struct rtnl_link_stats64.
+
+        Raises:
+            DeviceLost: the interface is gone.
+        """
         self._sequence += 1
         request = ifstatsmsg()
         request["ifindex"] = self._index
@@ -61,8 +71,8 @@ class LinkCounters:
         answer.decode()
         if answer["header"]["type"] == NLMSG_ERROR:
             raise DeviceLost("the interface was deleted")
-        stats = answer.get_attr("IFLA_STATS_LINK_64")
-        return stats["tx_packets"], stats["tx_dropped"]
+        stats: dict[str, int] = answer.get_attr("IFLA_STATS_LINK_64")
+        return stats
 
     def close(self) -> None:
         """Close the netlink socket."""
@@ -88,7 +98,7 @@ class LinkWanted:
     address: str = ""
 
 
-async def set_up(name: str, wanted: LinkWanted) -> None:
+async def set_up(name: str, wanted: LinkWanted, backend: str = "tap") -> None:
     """Make the interface `name` be as `wanted`, and up, changing only what differs: an interface that is right needs
     no privilege.
 
@@ -96,16 +106,17 @@ async def set_up(name: str, wanted: LinkWanted) -> None:
         PrivilegeError: a change is needed and not allowed; the message names the flag and the command that makes it
         right. DeviceError: the kernel refuses a value.
     """
-    await asyncio.to_thread(_set_up, name, wanted)
+    await asyncio.to_thread(_set_up, name, wanted, backend)
 
 
-async def set_queue_length(name: str, length: int) -> None:
-    """Change how many frames the TAP's queue holds; those beyond a smaller length are lost.
+async def set_queue_length(name: str, length: int, backend: str = "tap") -> None:
+    """Change how many frames the queue of a TAP or macvtap holds; those beyond a smaller length are lost.
 
     Raises:
         PrivilegeError, DeviceError: as `set_up`.
     """
-    await asyncio.to_thread(_change, name, "--tap-queue", f"ip link set {name} txqueuelen {length}", txqlen=length)
+    fix = f"ip link set {name} txqueuelen {length}"
+    await asyncio.to_thread(_change, backend, name, "--tap-queue", fix, txqlen=length)
 
 
 def state(name: str) -> LinkState:
@@ -148,28 +159,28 @@ def _index(name: str) -> int:
         raise DeviceLost("the interface was deleted") from None
 
 
-def _set_up(name: str, wanted: LinkWanted) -> None:
+def _set_up(name: str, wanted: LinkWanted, backend: str) -> None:
     now = state(name)
     if now.mtu != wanted.mtu:
-        _change(name, "--mtu", f"ip link set {name} mtu {wanted.mtu}", mtu=wanted.mtu)
+        _change(backend, name, "--mtu", f"ip link set {name} mtu {wanted.mtu}", mtu=wanted.mtu)
     if now.queue_length != wanted.queue_length:
         fix = f"ip link set {name} txqueuelen {wanted.queue_length}"
-        _change(name, "--tap-queue", fix, txqlen=wanted.queue_length)
+        _change(backend, name, "--tap-queue", fix, txqlen=wanted.queue_length)
     if wanted.address and wanted.address not in now.addresses:
-        _add_address(name, wanted.address)
+        _add_address(backend, name, wanted.address)
     if not now.up:
-        _change(name, "--device", f"ip link set {name} up", state="up")
+        _change(backend, name, "--device", f"ip link set {name} up", state="up")
 
 
-def _change(name: str, flag: str, fix: str, **change: int | str) -> None:
+def _change(backend: str, name: str, flag: str, fix: str, **change: int | str) -> None:
     with IPRoute() as ipr:
         try:
             ipr.link("set", index=_index(name), **change)
         except NetlinkError as error:
-            raise _explain(name, flag, fix, error) from None
+            raise _explain(f"{backend}:{name}", flag, fix, error) from None
 
 
-def _add_address(name: str, address: str) -> None:
+def _add_address(backend: str, name: str, address: str) -> None:
     host = ipaddress.ip_interface(address)
     with IPRoute() as ipr:
         try:
@@ -178,10 +189,11 @@ def _add_address(name: str, address: str) -> None:
             ipr.addr("add", index=_index(name), address=str(host.ip), prefixlen=host.network.prefixlen, **extra)
         except NetlinkError as error:
             if error.code != errno.EEXIST:
-                raise _explain(name, "--host-address", f"ip addr add {address} dev {name}", error) from None
+                fix = f"ip addr add {address} dev {name}"
+                raise _explain(f"{backend}:{name}", "--host-address", fix, error) from None
 
 
-def _explain(name: str, flag: str, fix: str, error: NetlinkError) -> DeviceError:
+def _explain(device: str, flag: str, fix: str, error: NetlinkError) -> DeviceError:
     if error.code in (errno.EPERM, errno.EACCES):
-        return PrivilegeError(f"tap:{name}: {flag} needs CAP_NET_ADMIN here: run once as root: {fix}")
-    return DeviceError(f"tap:{name}: {flag}: the kernel refuses: {os.strerror(error.code)}")
+        return PrivilegeError(f"{device}: {flag} needs CAP_NET_ADMIN here: run once as root: {fix}")
+    return DeviceError(f"{device}: {flag}: the kernel refuses: {os.strerror(error.code)}")
