@@ -57,7 +57,7 @@ async def test_what_is_not_for_us_is_filtered_and_counted(tap_name: str, wire: W
 
 
 async def test_a_slow_stack_leaves_the_overload_to_the_kernel(tap_name: str, wire: Wire) -> None:
-    knobs = Knobs(rx_budget=16, tap_queue=100)
+    knobs = Knobs(rx_budget=16, rx_time_budget=1.0, tap_queue=100)
     async with asyncio.timeout(10), open_nic(f"tap:{tap_name}", mac=MAC, knobs=knobs) as nic:
         wire.send(*(frame(MAC, i) for i in range(16)))
         first = await anext(nic)
