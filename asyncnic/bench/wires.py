@@ -54,6 +54,9 @@ class LinkCounters:
         )
 
 
+_QUEUES = {"no_pi": 1, "one_queue": 0, "vnet_hdr": 0, "multi_queue": 1}
+
+
 def make_tap(name: str) -> None:
     """Create a TAP that stays and may have several queues, with the sender's address on the host side; up as soon as
     somebody attaches to it.
@@ -62,7 +65,7 @@ def make_tap(name: str) -> None:
         DeviceError: the kernel refuses, in one line.
     """
     with _rtnetlink(name) as ip:
-        ip.link("add", ifname=name, kind="tuntap", mode="tap", multi_queue=1)
+        ip.link("add", ifname=name, kind="tuntap", mode="tap", ifr=_QUEUES)
         _configure(ip, name, SENDER, RECEIVER)
 
 
