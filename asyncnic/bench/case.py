@@ -7,6 +7,8 @@ module knows the systems by name only: each is a function from `Case` to `Outcom
 
 import importlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -148,15 +150,19 @@ def run_case(case: Case, timeout: float = 120.0) -> Outcome:
         Failed: anything else went wrong, or it took longer than `timeout` seconds.
     """
     command = [sys.executable, "-m", "asyncnic.bench.case", json.dumps(asdict(case))]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-    except subprocess.TimeoutExpired:
-        raise Failed(f"bench: {case.system} did not end within {timeout:.0f} s") from None
-    if done.returncode == 0:
-        return Outcome(**json.loads(done.stdout.splitlines()[-1]))
-    lines = done.stderr.strip().splitlines()
-    why = lines[-1] if lines else f"bench: {case.system}: exit code {done.returncode}"
-    raise _EXIT.get(done.returncode, Failed)(why)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0) as child:
+        try:
+            out, errors = child.communicate(timeout=timeout)
+        except BaseException as error:
+            os.killpg(child.pid, signal.SIGKILL)  # and its load generator, which would go on
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise Failed(f"bench: {case.system} did not end within {timeout:.0f} s") from None
+            raise
+    if child.returncode == 0:
+        return Outcome(**json.loads(out.splitlines()[-1]))
+    lines = errors.strip().splitlines()
+    why = lines[-1] if lines else f"bench: {case.system}: exit code {child.returncode}"
+    raise _EXIT.get(child.returncode, Failed)(why)
 
 
 _EXIT: dict[int, type[Exception]] = {3: PrivilegeError, 4: DeviceError}
