@@ -20,6 +20,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTM_GETSTATS
 from pyroute2.netlink.rtnl.ifstatsmsg import ifstatsmsg
 
+from asyncnic.devices import tun
 from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
 
 _LINK_64 = 1  # IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64)
@@ -150,6 +151,23 @@ def attached_queues(name: str) -> int:
     with IPRoute() as ipr:
         (link,) = ipr.get_links(_index(name))
         return link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_TUN_NUM_QUEUES") or 0
+
+
+async def counts_of_unused_tap(name: str) -> tuple[int, int]:
+    """`LinkCounters.read` of a TAP that is about to be attached to; zeros where there is none yet.
+
+    Raises:
+        DeviceError: somebody else is attached to it.
+    """
+    if not tun.exists(name):
+        return 0, 0
+    if await asyncio.to_thread(attached_queues, name):
+        raise tun.in_use(name)
+    counters = LinkCounters(name, _index(name))
+    try:
+        return counters.read()
+    finally:
+        counters.close()
 
 
 def _index(name: str) -> int:

@@ -6,7 +6,6 @@ ours spreads its flows; the lanes before it have one queue each, the first reade
 there is the last lane alone, spread by the kernel.
 """
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 
 from asyncnic.devices import tun
 from asyncnic.devices.device import DeviceError, WireCounters
-from asyncnic.devices.link import LinkCounters, LinkWanted, attached_queues, set_queue_length, set_up
+from asyncnic.devices.link import LinkCounters, LinkWanted, counts_of_unused_tap, set_queue_length, set_up
 from asyncnic.devices.tap_counters import TapCounters
 from asyncnic.lanes import kernel
 from asyncnic.lanes.program import spreading_program
@@ -69,11 +68,7 @@ class SharedTap:
         Raises:
             DeviceError, PrivilegeError: see `tun.attach` and `link.set_up`.
         """
-        zero = (0, 0)
-        if tun.exists(self._tap):
-            if await asyncio.to_thread(attached_queues, self._tap):
-                raise tun.in_use(self._tap)
-            zero = _count(self._tap)
+        zero = await counts_of_unused_tap(self._tap)
         queues: list[int] = []
         program = self._load()
         try:
@@ -181,11 +176,3 @@ class SharedTap:
         if self._link is not None:
             self._link.close()
             self._link = None
-
-
-def _count(tap: str) -> tuple[int, int]:
-    counters = LinkCounters(tap, socket.if_nametoindex(tap))
-    try:
-        return counters.read()
-    finally:
-        counters.close()

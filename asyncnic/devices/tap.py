@@ -5,7 +5,6 @@ in the kernel's TAP queues and is dropped there, which costs us nothing and whic
 wire and its counters; a lane is in tap_lane.py, the chip is pcnet32/model.py, and nobody here looks into a frame.
 """
 
-import asyncio
 import hashlib
 import logging
 import os
@@ -13,7 +12,7 @@ import socket
 
 from asyncnic.devices import tun
 from asyncnic.devices.device import DeviceError, DeviceLost, DeviceOptions, LaneCounters, WireCounters
-from asyncnic.devices.link import LinkCounters, LinkWanted, attached_queues, set_up
+from asyncnic.devices.link import LinkCounters, LinkWanted, counts_of_unused_tap, set_up
 from asyncnic.devices.tap_counters import TapCounters
 from asyncnic.devices.tap_lane import TapLane
 from asyncnic.devices.tap_queues import TapQueues
@@ -49,11 +48,7 @@ class TapDevice:
         Raises:
             DeviceError, PrivilegeError: see `tun.attach` and `link.set_up`.
         """
-        zero = (0, 0)
-        if tun.exists(self._tap):
-            if await asyncio.to_thread(attached_queues, self._tap):
-                raise tun.in_use(self._tap)
-            zero = _read_counters(self._tap)
+        zero = await counts_of_unused_tap(self._tap)
         queues = self._queues.open()
         try:
             wanted = LinkWanted(self._options.mtu, self._queues.length, self._options.host_address)
@@ -194,11 +189,3 @@ def station_address(name: str) -> bytes:
 def _dropped(counts: SteeringCounts) -> int:
     """Frames that the lanes' programs have dropped, for whatever reason."""
     return counts.shed_total + sum(lane.overflowed for lane in counts.lanes)
-
-
-def _read_counters(tap: str) -> tuple[int, int]:
-    counters = LinkCounters(tap, socket.if_nametoindex(tap))
-    try:
-        return counters.read()
-    finally:
-        counters.close()
