@@ -1,9 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """What every frame passes, compiled: off the wire, along the ring, known UDP flows, TCP segments for the kernel.
 
-Each is the twin of a plain Python one (pcnet32/direct_reader.py, pcnet32/receive_ring.py, stacks/inet/fast.py,
-stacks/coalesce.py), which says what it does and why; the same tests hold both. Here is only what makes them fast: C integers, pointers into the DMA
-memory, read(2) without an object. `asyncnic.hot` chooses between the twins; nothing else imports this.
+Each is the twin of a plain Python one (pcnet32/direct_reader.py, receive_ring.py and descriptors.py, stacks/inet/fast.py,
+stacks/coalesce.py), which says what it does and why; the same tests hold both. Here is only what makes them fast: C
+integers, pointers into the DMA memory, read(2) without an object. `asyncnic.hot` chooses between the twins; nothing
+else imports this.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -163,6 +164,27 @@ def whole_frames(words, Py_ssize_t first, Py_ssize_t end, Py_ssize_t most):
     return lengths
 
 
+def hand_over(ring, Py_ssize_t first, Py_ssize_t end, Py_ssize_t message, counts, statuses):
+    """See `asyncnic.pcnet32.descriptors.hand_over`."""
+    cdef Py_buffer words, messages, states
+    cdef volatile uint32_t *descriptor
+    cdef const uint32_t *value
+    cdef Py_ssize_t index, count = end - first
+    PyObject_GetBuffer(ring, &words, PyBUF_WRITABLE)
+    PyObject_GetBuffer(counts, &messages, PyBUF_SIMPLE)
+    PyObject_GetBuffer(statuses, &states, PyBUF_SIMPLE)
+    descriptor = <volatile uint32_t *>words.buf + 4 * first
+    value = <const uint32_t *>messages.buf
+    for index in range(count):
+        descriptor[4 * index + message] = value[index]
+    value = <const uint32_t *>states.buf
+    for index in range(count):
+        descriptor[4 * index + 1] = value[index]
+    PyBuffer_Release(&states)
+    PyBuffer_Release(&messages)
+    PyBuffer_Release(&words)
+
+
 cdef inline double _monotonic() noexcept nogil:
     """The clock behind time.monotonic, in the same seconds."""
     cdef timespec moment
@@ -213,7 +235,9 @@ def udp_burst(burst, bytes mac, dict flows):
     cdef const uint8_t *frame
     cdef Py_ssize_t length, total, size
     cdef uint32_t sum_
-    cdef tuple flow
+    cdef uint8_t last[12]  # addresses and ports of `flow`, good as long as `flows` has as many as then
+    cdef Py_ssize_t known = -1
+    cdef tuple flow = ()
     cdef Py_buffer memory
     PyObject_GetBuffer(burst.memory, &memory, PyBUF_SIMPLE)
     try:
@@ -231,9 +255,13 @@ def udp_burst(burst, bytes mac, dict flows):
             size = ntohs(_half(frame + 38))
             if size != total - 20 or size < 8 or total + 14 > length:
                 return True
-            found = flows.get(PyBytes_FromStringAndSize(<const char *>frame + 26, 12))
-            if found is None:
-                return True
+            if known != len(flows) or memcmp(frame + 26, last, 12):
+                found = flows.get(PyBytes_FromStringAndSize(<const char *>frame + 26, 12))
+                if found is None:
+                    return True
+                flow = found
+                memcpy(last, frame + 26, 12)
+                known = len(flows)
             if _half(frame + 40):
                 # Addresses, UDP header and payload are contiguous; the rest of the pseudo header is protocol and size.
                 sum_ = _sum(frame + 26, size + 8) + ntohs(<uint16_t>UDP) + _half(frame + 38)
@@ -242,7 +270,6 @@ def udp_burst(burst, bytes mac, dict flows):
                 if sum_ != 0xFFFF:
                     return True
             taken += 1
-            flow = found
             flow[0](PyBytes_FromStringAndSize(<const char *>frame + 42, size - 8), flow[1])
             if (_monotonic() if system_clock else <double>clock()) >= deadline:
                 return False

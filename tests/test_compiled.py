@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from asyncnic import hot
 from asyncnic.burst import Burst
 from asyncnic.pcnet32.address_filter import AddressFilter
-from asyncnic.pcnet32.descriptors import multicast_hash
+from asyncnic.pcnet32.descriptors import hand_over, multicast_hash
 from asyncnic.pcnet32.direct_reader import DirectReader
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.receive_ring import whole_frames
-from asyncnic.stacks.inet.fast import udp_burst
+from asyncnic.stacks.inet.fast import Flows, udp_burst
 from tests.stacks.inet.wire import HOST, MAC, PEER, ipv4, udp
 
 compiled = importlib.import_module("asyncnic._compiled")
@@ -215,6 +215,32 @@ def test_walks_agree(descriptors: list[tuple[int, int]], data: st.DataObject) ->
     first = data.draw(st.integers(0, len(descriptors) - 1))
     end = data.draw(st.integers(first + 1, len(descriptors)))
     assert compiled.whole_frames(ring, first, end, 1518) == whole_frames(ring, first, end, 1518)
+
+
+@settings(deadline=None, max_examples=100)
+@given(length=st.integers(1, 12), message=st.sampled_from([0, 2]), data=st.data())
+def test_descriptors_are_handed_over_alike(length: int, message: int, data: st.DataObject) -> None:
+    words = st.lists(st.integers(0, 2**32 - 1), min_size=length, max_size=length)
+    counts, statuses = (memoryview(array("I", data.draw(words))) for _ in range(2))
+    first = data.draw(st.integers(0, length - 1))
+    end = data.draw(st.integers(first, length))
+    rings = []
+    for twin in (hand_over, compiled.hand_over):
+        ring = memoryview(array("I", range(4 * length)))
+        twin(ring, first, end, message, counts, statuses)
+        rings.append(ring.tolist())
+    assert rings[0] == rings[1]
+    assert rings[0][4 * first + 1 : 4 * end : 4] == statuses[: end - first].tolist()
+
+
+def test_a_flow_that_a_handler_closes_gets_nothing_more_from_both() -> None:
+    octets = datagram(b"x")
+    memory = memoryview(octets.ljust(2048, b"\0") * 3)
+    for twin in (udp_burst, compiled.udp_burst):
+        flows: Flows = {octets[26:38]: (lambda data, address: flows.clear(), (PEER, 5000))}  # noqa: B023 - called here
+        burst = Burst(memory, [0, 2048, 4096], [len(octets)] * 3, 1.0, lambda: 0.0)
+        assert twin(burst, MAC, flows) is True
+        assert burst.taken == 1
 
 
 async def test_the_choice_reaches_the_stack() -> None:

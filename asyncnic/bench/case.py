@@ -41,6 +41,7 @@ SYSTEMS = {
     "queue-drop-newest": System(f"{_NIC}:queue_drop_newest", "tap", "asyncnic, queue drops the newest", "asyncnic"),
     "queue-drop-oldest": System(f"{_NIC}:queue_drop_oldest", "tap", "asyncnic, queue drops the oldest", "asyncnic"),
     "queue-pause": System(f"{_NIC}:queue_pause", "tap", "asyncnic, queue whose reader pauses", "asyncnic"),
+    "workers": System(f"{_NIC}:workers", "tap", "asyncnic, worker processes that share the TAP", "asyncnic"),
     "sink": System(f"{_NIC}:sink", "tap", "asyncnic, frames counted", "asyncnic"),
     "drain-queue": System(f"{_BARE}:drain_queue", "tap", "TAP drained into a bounded queue", "uvloop"),
     "readv": System(f"{_BARE}:readv", "tap", "bare os.readv loop"),
@@ -82,8 +83,8 @@ class Case:
     """A system and what it has to bear.
 
     `check`: look at number and time stamp of every datagram rather than only count. `work`: seconds of CPU time that
-    the application burns a datagram. `bystander`: run a 1 ms timer and a scrape beside it. `tap_queue`: frames that
-    the TAP's queue holds; None is the system's own default.
+    the application burns a datagram. `bystander`: run a 1 ms timer and a scrape beside it. `workers`: how many, of the
+    system of that name.
     """
 
     system: str
@@ -93,6 +94,7 @@ class Case:
     bystander: bool = False
     rx_ring: int = 256
     knobs: dict[str, Any] = field(default_factory=dict)
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)

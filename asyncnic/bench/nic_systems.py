@@ -1,9 +1,10 @@
-"""asyncnic itself as a system to be measured: direct delivery, queue delivery with each policy, and the sink.
+"""asyncnic itself as a system to be measured: direct delivery, queue delivery with each policy, the sink, and workers.
 
 The loop is uvloop, the knobs are the defaults, but for what a case says.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,16 +17,20 @@ from asyncnic.bench import wires
 from asyncnic.bench.bystander import Bystander
 from asyncnic.bench.case import Case, Outcome
 from asyncnic.bench.offer import Offer
-from asyncnic.bench.rig import open_rig
+from asyncnic.bench.receiver import Busy
+from asyncnic.bench.rig import PORT, open_rig
 from asyncnic.bench.trial import Trial, application
 from asyncnic.knobs import Knobs
-from asyncnic.ledger import STAGES
+from asyncnic.ledger import STAGES, Ledger
 from asyncnic.nic import Nic
 from asyncnic.settings import load
 from asyncnic.web.collector import NicCollector
 from asyncnic.web.observed import Observed
+from asyncnic.workers.group import open_workers
 
 TAP = "bench0"
+_WORK = "BENCH_WORK"
+"""Variable with the seconds of work a datagram, for the applications in workers."""
 
 
 def direct(case: Case) -> Outcome:
@@ -53,6 +58,16 @@ def sink(case: Case) -> Outcome:
     return uvloop.run(_play(case, "direct", "drop-newest", sink_only=True))
 
 
+def workers(case: Case) -> Outcome:
+    """Processes that share the TAP, as `--workers` makes them; the application only counts and works."""
+    return uvloop.run(_share(case))
+
+
+def busy() -> Busy:
+    """The application in a worker, which knows nothing of the case but what the environment says."""
+    return Busy(float(os.environ[_WORK]))
+
+
 def _metrics(nic: Nic) -> Callable[[], Iterable[Metric]]:
     """What the service would answer a scrape with."""
     return NicCollector(Observed(nic, load({}, {}, None), time.monotonic())).collect
@@ -72,10 +87,50 @@ async def _play(case: Case, delivery: str, policy: str, sink_only: bool = False)
         report = await bystander.stop() if bystander is not None else None
         ledger, counters = nic.ledger(), nic.counters
     delivered = app.datagrams if app is not None else ledger.delivered
-    lost = {stage: ledger.dropped_at(stage) for stage in STAGES} | {
+    extra = {"bursts": counters.bursts, "interrupts": counters.interrupts}
+    return trial.outcome(
+        delivered, _lost(ledger, delivered), app, bystander=report, ledger=_balance(ledger), extra=extra
+    )
+
+
+async def _share(case: Case) -> Outcome:
+    await asyncio.to_thread(wires.make_tap, TAP)
+    os.environ[_WORK] = str(case.work)
+    given = {
+        "device": f"tap:{TAP}",
+        "mac": wires.RECEIVER_MAC,
+        "address": (f"{wires.RECEIVER}/{wires.PREFIX}",),
+        "service": (f"{__name__}:busy:{PORT}",),
+        "rx_ring": str(case.rx_ring),
+        "workers": str(case.workers),
+        "log_level": "error",
+    }
+    async with open_workers(load(given, {}, None)) as group:
+        nic, running = group.observed.nic, asyncio.create_task(group.run())
+        clocks = [_processor_clock(pid) for pid in group.pids]
+        await asyncio.to_thread(wires.wait_until_up, TAP)
+        offer = await asyncio.to_thread(Offer, [wires.RECEIVER, *case.load.arguments()])
+        trial = Trial(case, offer, lambda: sum(time.clock_gettime(clock) for clock in clocks))
+        await trial.play(lambda: nic.counters.delivered_frames, group.refresh)
+        group.finish()
+        await running
+        ledger = nic.ledger()
+        delivered = group.observed.outcomes()["udp"]["delivered"]
+    return trial.outcome(delivered, _lost(ledger, delivered), None, ledger=_balance(ledger))
+
+
+def _processor_clock(pid: int) -> int:
+    """The clock of a process's CPU time, as clock_getcpuclockid(3) makes it."""
+    return ~pid << 3 | 2
+
+
+def _lost(ledger: Ledger, delivered: int) -> dict[str, int]:
+    """Where frames went that no application got."""
+    return {stage: ledger.dropped_at(stage) for stage in STAGES} | {
         "filtered": ledger.filtered,
         "stack": ledger.delivered - delivered,
     }
-    balance = ledger.as_json() | {"imbalance": ledger.imbalance}
-    extra = {"bursts": counters.bursts, "interrupts": counters.interrupts}
-    return trial.outcome(delivered, lost, app, bystander=report, ledger=balance, extra=extra)
+
+
+def _balance(ledger: Ledger) -> dict[str, Any]:
+    return ledger.as_json() | {"imbalance": ledger.imbalance}

@@ -1,9 +1,9 @@
 """What an application would be in the experiments: UDP protocols that count, check and work.
 
-`Counter` only counts. `Receiver` reads the generator's stamp (`load.STAMP`) off every datagram and says exactly what
-was lost, doubled or overtaken and how old each datagram was on arrival. Both are plain `asyncio.DatagramProtocol`s, so
-that they run unchanged on the kernel's UDP and on asyncnic's; loops without asyncio call `datagram_received`
-themselves.
+`Counter` only counts, `Busy` only works. `Receiver` reads the generator's stamp (`load.STAMP`) off every datagram and
+says exactly what was lost, doubled or overtaken and how old each datagram was on arrival. All are plain
+`asyncio.DatagramProtocol`s, so that they run unchanged on the kernel's UDP and on asyncnic's; loops without asyncio
+call `datagram_received` themselves.
 """
 
 import asyncio
@@ -26,6 +26,20 @@ class Counter(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes | memoryview, addr: Any) -> None:
         self.datagrams += 1
+
+
+class Busy(asyncio.DatagramProtocol):
+    """Works a while on every datagram.
+
+    Args:
+        work: seconds of CPU time to burn a datagram.
+    """
+
+    def __init__(self, work: float) -> None:
+        self._work = round(work * 1e9)
+
+    def datagram_received(self, data: bytes | memoryview, addr: Any) -> None:
+        burn(self._work)
 
 
 class Sequence:

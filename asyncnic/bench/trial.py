@@ -7,7 +7,7 @@ delivered.
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -30,12 +30,14 @@ class Trial:
     Args:
         case: what is measured.
         offer: the load generator, waiting.
+        cpu: CPU seconds that the receiver has used so far.
     """
 
-    def __init__(self, case: Case, offer: Offer) -> None:
+    def __init__(self, case: Case, offer: Offer, cpu: Callable[[], float] = time.process_time) -> None:
         self.case = case
         self.window: dict[str, float] = {}
         self._offer = offer
+        self._processor_time = cpu
         self._start = 0.0
         self._cpu = 0.0
 
@@ -51,7 +53,7 @@ class Trial:
 
     def go(self) -> None:
         """Start the load, and the window."""
-        self._cpu, self._start = time.process_time(), time.monotonic()
+        self._cpu, self._start = self._processor_time(), time.monotonic()
         self._offer.go()
 
     def over(self, delivered: int) -> bool:
@@ -62,18 +64,30 @@ class Trial:
             self.window = {
                 "frames": delivered,
                 "seconds": time.monotonic() - self._start,
-                "cpu_seconds": time.process_time() - self._cpu,
+                "cpu_seconds": self._processor_time() - self._cpu,
             }
         return True
 
-    async def play(self, delivered: Callable[[], int]) -> None:
-        """Let the load go beside whatever the loop runs, and return when it is over and nothing more arrives."""
+    async def play(self, delivered: Callable[[], int], refresh: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Let the load go beside whatever the loop runs, and return when it is over and nothing more arrives.
+
+        Args:
+            delivered: frames so far.
+            refresh: where others count them: awaited each time before `delivered` is asked.
+        """
+
+        async def look() -> int:
+            if refresh is not None:
+                await refresh()
+            return delivered()
+
         self.go()
-        while not self.over(delivered()):  # noqa: ASYNC110 - what ends is another process's load
+        while not self._offer.finished:  # noqa: ASYNC110 - what ends is another process's load
             await asyncio.sleep(LOOK_SECONDS)
+        self.over(await look())
         end = time.monotonic() + SETTLE_SECONDS
         before = -1
-        while (now := delivered()) != before and time.monotonic() < end:
+        while (now := await look()) != before and time.monotonic() < end:
             before = now
             await asyncio.sleep(QUIET_SECONDS)
 

@@ -236,6 +236,25 @@ def speed(seconds: float, runs: int, json_file: Path | None, plot: Path | None) 
 
 
 @command.command()
+@click.option("--workers", metavar="N,...", callback=_split, help="how many, the first to compare with  [default: 1,2]")
+@click.option(
+    "--work", "work", metavar="US,...", callback=_split, help="microseconds of work a frame  [default: 20,100]"
+)
+@_effort(2.0, 3)
+@click.option("--json", "json_file", metavar="FILE", type=_PATH, help="write the result there")
+def workers(workers: list[str], work: list[str], seconds: float, runs: int, json_file: Path | None) -> int:
+    """What several worker processes deliver, over one."""
+    from asyncnic.bench import workers as experiment
+
+    if not all(count.isdecimal() and 1 <= int(count) <= 64 for count in workers):
+        raise click.BadParameter("must be numbers from 1 to 64", param_hint="--workers")
+    _check_outputs(json_file, None)
+    counts = [int(count) for count in workers] or list(experiment.WORKERS)
+    result = experiment.measure(counts, _microseconds(work) or experiment.WORK, seconds, runs)
+    return _finish(result, experiment.show_workers, json_file, None)
+
+
+@command.command()
 @click.option(
     "--asked", type=click.IntRange(1, 60_000), default=1000, show_default=True, help="pings and DNS questions a run"
 )

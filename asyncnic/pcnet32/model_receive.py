@@ -25,6 +25,7 @@ _MATCH = desc.PAM | desc.LAFM | desc.BAM
 _COMPLETE = desc.STP | desc.ENP
 _NO_FCS = bytes(desc.FCS_SIZE)
 _DirectReader = hot.choose(DirectReader)
+_hand_over = hot.choose(desc.hand_over)
 
 
 class Receiver:
@@ -156,8 +157,7 @@ class Receiver:
             for slot, flags in odd:
                 finished[slot - first] = finished[slot - first] & ~_MATCH | flags
         message = 0 if core.style == reg.STYLE_PCNET_PCI_2 else 2
-        self._ring[4 * first + message : 4 * end : 4] = self._direct.counts[first:end]
-        self._ring[4 * first + 1 : 4 * end : 4] = finished
+        _hand_over(self._ring, first, end, message, self._direct.counts[first:end], finished)
         core.rx_count = core.rx_length - end or core.rx_length
         core.csr[reg.CSR_STATUS] |= reg.CSR0_RINT
 

@@ -15,7 +15,7 @@ from array import array
 from dataclasses import dataclass
 
 from asyncnic import hot
-from asyncnic.pcnet32.descriptors import BUFF, CRC, ENP, ERR, FRAM, MCNT_MASK, OFLO, OWN, STP, byte_count
+from asyncnic.pcnet32.descriptors import BUFF, CRC, ENP, ERR, FRAM, MCNT_MASK, OFLO, OWN, STP, byte_count, hand_over
 from asyncnic.pcnet32.memory import DmaMemory
 
 BUFFER_SIZE = 2048
@@ -24,6 +24,7 @@ FCS = 4
 _FRAME = OWN | ERR | STP | ENP
 _WHOLE = STP | ENP
 _ENDED = ENP | ERR | BUFF
+_MESSAGE = 2  # place of RMD2 in a descriptor of style 2
 
 
 def whole_frames(words: memoryview, first: int, end: int, most: int) -> list[int]:
@@ -47,6 +48,7 @@ def whole_frames(words: memoryview, first: int, end: int, most: int) -> list[int
 
 
 _whole_frames = hot.choose(whole_frames)
+_hand_over = hot.choose(hand_over)
 
 
 @dataclass(slots=True)
@@ -207,8 +209,7 @@ class ReceiveRing:
             self._hand_back(self.size - head)
             self._hand_back(end - self.size)
             return
-        self._counts[head:end] = self._zeros[:descriptors]
-        self._status[head:end] = self._armed[:descriptors]
+        _hand_over(self._words, head, end, _MESSAGE, self._zeros, self._armed)
         self._head = end & (self.size - 1)
 
     def _drop_length(self, length: int) -> None:

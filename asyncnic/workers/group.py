@@ -70,6 +70,11 @@ class WorkerGroup:
         self._rules = settings.lane
         self._mac = settings.mac or station_address(tap.name.partition(":")[2]).hex(":")
 
+    @property
+    def pids(self) -> list[int]:
+        """The workers' processes, as far as there are any now."""
+        return [worker.pid for worker in self._workers if worker.pid is not None]
+
     async def start(self) -> None:
         """Start all workers, together.
 

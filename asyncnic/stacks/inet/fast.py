@@ -33,7 +33,7 @@ def udp_burst(burst: Burst, mac: bytes, flows: Flows) -> bool:
     Args:
         burst: the frames; stops when its deadline has passed.
         mac: 6 octets, this host's; frames to other addresses (broadcast too) go the slow way.
-        flows: known flows; the handlers called may change it.
+        flows: known flows; the handlers called may empty it.
 
     Returns:
         True when the frame at `burst.taken` wants the slow way; False when no frame is left or the time is up.
