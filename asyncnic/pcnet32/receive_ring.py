@@ -35,8 +35,6 @@ def whole_frames(words: memoryview, first: int, end: int, most: int) -> list[int
         first, end: indices of descriptors.
         most: octets of the longest frame that is no error.
     """
-    if words[4 * first + 1] & OWN:
-        return []
     lengths = []
     status, counts = words[4 * first + 1 : 4 * end : 4].tolist(), words[4 * first + 2 : 4 * end : 4].tolist()
     for word, count in zip(status, counts, strict=True):
@@ -140,14 +138,14 @@ class ReceiveRing:
         """
         for _ in range(self.size):  # a card that returns errors as fast as they are dropped must not hold us here
             head = self._head
+            word = self._status[head]
+            if word & OWN:
+                return [], []
             lengths = _whole_frames(self._words, head, min(head + limit, self.size), self._max_frame)
             if lengths:
                 self._span = count = len(lengths)
                 self._chained = False
                 return self._offsets[head : head + count], lengths
-            word = self._status[head]
-            if word & OWN:
-                return [], []
             if word & _FRAME == _WHOLE:
                 self._drop_length((self._counts[head] & MCNT_MASK) - FCS)
                 continue
