@@ -12,7 +12,6 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
-from posix.unistd cimport read
 
 import io
 import os
@@ -26,6 +25,12 @@ cdef extern from "<time.h>" nogil:
         long tv_nsec
     int CLOCK_MONOTONIC
     int clock_gettime(int clock, timespec *moment)
+
+cdef extern from "<sys/syscall.h>" nogil:
+    int SYS_read
+
+cdef extern from "<unistd.h>" nogil:
+    long syscall(long number, int fd, void *octets, size_t size)
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t ntohs(uint16_t number)
@@ -103,7 +108,8 @@ cdef class DirectReader:
                 limit -= 1
                 frame = <uint8_t *>memory.buf + self._starts[slot]
                 if fd >= 0:
-                    size = read(fd, frame, self._sizes[slot])
+                    # Not libc's read(2): that is a cancellation point, and costs more wherever there ever was a thread.
+                    size = syscall(SYS_read, fd, frame, self._sizes[slot])
                     if size < 0:
                         if errno == EINTR:
                             limit += 1

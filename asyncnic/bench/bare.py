@@ -19,6 +19,7 @@ from asyncnic.bench.load import HEADERS
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
 from asyncnic.devices import tun
+from asyncnic.thread import in_thread
 
 NAME = "bench0"
 QUEUE_LIMIT = 1000
@@ -104,8 +105,8 @@ def drain_queue(case: Case) -> Outcome:
 
 
 async def _drain_queue(case: Case) -> Outcome:
-    tap = await asyncio.to_thread(BareTap, NAME)
-    offer = await asyncio.to_thread(Offer, [wires.RECEIVER, *case.load.arguments()])
+    tap = await in_thread(BareTap, NAME)
+    offer = await in_thread(Offer, [wires.RECEIVER, *case.load.arguments()])
     trial, app = Trial(case, offer), application(case)
     header = HEADERS[4]
     queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_LIMIT)
@@ -136,7 +137,7 @@ async def _drain_queue(case: Case) -> Outcome:
     report = await bystander.stop() if bystander is not None else None
     asyncio.get_running_loop().remove_reader(tap.fd)
     worker.cancel()
-    lost = {"kernel": await asyncio.to_thread(tap.dropped), "queue": dropped}
+    lost = {"kernel": await in_thread(tap.dropped), "queue": dropped}
     outcome = trial.outcome(app.datagrams, lost, app, bystander=report)
     tap.close()
     return outcome

@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY, Metric
 from asyncnic.bench import scrape, wires
 from asyncnic.bench.ages import Ages
 from asyncnic.bench.trial import Trial
+from asyncnic.thread import in_thread
 from asyncnic.web.exposition import render
 
 TICK_SECONDS = 0.001
@@ -35,7 +36,7 @@ class Bystander:
     @classmethod
     async def start(cls, trial: Trial, collect: Callable[[], Iterable[Metric]] = REGISTRY.collect) -> "Bystander":
         """Serve the metrics that `collect` returns on the loopback interface, and begin to scrape them and to tick."""
-        await asyncio.to_thread(wires.loopback_up)
+        await in_thread(wires.loopback_up)
 
         async def metrics(request: web.Request) -> web.Response:
             body, _ = await render(collect(), request.headers.get("Accept", ""))

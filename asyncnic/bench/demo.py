@@ -26,6 +26,7 @@ from asyncnic.errors import Failed
 from asyncnic.knobs import Knobs
 from asyncnic.ledger import Ledger
 from asyncnic.netns import enter_private_network
+from asyncnic.thread import in_thread
 
 TAP = "asyncnic0"
 LOOK_SECONDS = 0.2
@@ -94,7 +95,7 @@ def run_demo(packets: int = 1_000_000, seconds: float = 30.0, json_file: Path | 
 async def _run(packets: int, seconds: float) -> Result:
     handler = Counter()
     async with open_rig(TAP, handler, Knobs()) as nic:
-        offer = await asyncio.to_thread(
+        offer = await in_thread(
             Offer, [wires.RECEIVER, "--count", str(packets), "--seconds", str(seconds), "--frame", "60"]
         )
         try:

@@ -19,6 +19,7 @@ from asyncnic.bench.bystander import Bystander
 from asyncnic.bench.case import Case, Outcome
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
+from asyncnic.thread import in_thread
 
 NEAR, FAR = "bench0", "bench1"
 PORT = 9
@@ -56,12 +57,12 @@ async def _endpoint(case: Case, far: wires.FarSide, max_size: int | None) -> Out
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: app, sock=_socket())
     if max_size is not None:
         transport.max_size = max_size  # type: ignore[attr-defined]
-    loss = await asyncio.to_thread(Losses, far)
-    trial = Trial(case, await asyncio.to_thread(far.run, Offer, [wires.RECEIVER, *case.load.arguments()]))
+    loss = await in_thread(Losses, far)
+    trial = Trial(case, await in_thread(far.run, Offer, [wires.RECEIVER, *case.load.arguments()]))
     bystander = await Bystander.start(trial) if case.bystander else None
     await trial.play(lambda: app.datagrams)
     report = await bystander.stop() if bystander is not None else None
-    lost = await asyncio.to_thread(loss.read)
+    lost = await in_thread(loss.read)
     transport.close()
     return trial.outcome(app.datagrams, lost, app, bystander=report)
 

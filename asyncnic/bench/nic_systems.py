@@ -24,6 +24,7 @@ from asyncnic.knobs import Knobs
 from asyncnic.ledger import STAGES, Ledger
 from asyncnic.nic import Nic
 from asyncnic.settings import load
+from asyncnic.thread import in_thread
 from asyncnic.web.collector import NicCollector
 from asyncnic.web.observed import Observed
 from asyncnic.workers.group import open_workers
@@ -74,14 +75,14 @@ def _metrics(nic: Nic) -> Callable[[], Iterable[Metric]]:
 
 
 async def _play(case: Case, delivery: str, policy: str, sink_only: bool = False) -> Outcome:
-    await asyncio.to_thread(wires.make_tap, TAP)
+    await in_thread(wires.make_tap, TAP)
     app = None if sink_only else application(case)
     turned: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in case.knobs.items()
     }
     knobs = replace(Knobs(), queue_policy=policy, **turned)
     async with open_rig(TAP, app, knobs, rx_ring=case.rx_ring, delivery=delivery) as nic:
-        trial = Trial(case, await asyncio.to_thread(Offer, [wires.RECEIVER, *case.load.arguments()]))
+        trial = Trial(case, await in_thread(Offer, [wires.RECEIVER, *case.load.arguments()]))
         bystander = await Bystander.start(trial, _metrics(nic)) if case.bystander else None
         await trial.play(lambda: app.datagrams if app is not None else nic.counters.delivered_frames)
         report = await bystander.stop() if bystander is not None else None
@@ -94,7 +95,7 @@ async def _play(case: Case, delivery: str, policy: str, sink_only: bool = False)
 
 
 async def _share(case: Case) -> Outcome:
-    await asyncio.to_thread(wires.make_tap, TAP)
+    await in_thread(wires.make_tap, TAP)
     os.environ[_WORK] = str(case.work)
     given = {
         "device": f"tap:{TAP}",
@@ -108,8 +109,8 @@ async def _share(case: Case) -> Outcome:
     async with open_workers(load(given, {}, None)) as group:
         nic, running = group.observed.nic, asyncio.create_task(group.run())
         clocks = [_processor_clock(pid) for pid in group.pids]
-        await asyncio.to_thread(wires.wait_until_up, TAP)
-        offer = await asyncio.to_thread(Offer, [wires.RECEIVER, *case.load.arguments()])
+        await in_thread(wires.wait_until_up, TAP)
+        offer = await in_thread(Offer, [wires.RECEIVER, *case.load.arguments()])
         trial = Trial(case, offer, lambda: sum(time.clock_gettime(clock) for clock in clocks))
         await trial.play(lambda: nic.counters.delivered_frames, group.refresh)
         group.finish()

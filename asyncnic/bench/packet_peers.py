@@ -21,6 +21,7 @@ from asyncnic.bench.load import HEADERS
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
 from asyncnic.errors import Failed
+from asyncnic.thread import in_thread
 
 ETH_P_IP = 0x0800
 SOL_PACKET, PACKET_STATISTICS = 263, 6
@@ -83,7 +84,7 @@ async def _pytcp(case: Case) -> Outcome:
     stack = importlib.import_module("pmd_pytcp.stack")
     sockets = importlib.import_module("pmd_pytcp.socket")
     app = application(case)
-    tap = await asyncio.to_thread(BareTap, TAP)
+    tap = await in_thread(BareTap, TAP)
     os.set_blocking(tap.fd, True)
     stack.init(
         fd=tap.fd,
@@ -103,11 +104,11 @@ async def _pytcp(case: Case) -> Outcome:
             app.datagram_received(await sock.recv(), None)
 
     receiving = asyncio.create_task(receive())
-    dropped = await asyncio.to_thread(tap.dropped)
-    trial = Trial(case, await asyncio.to_thread(Offer, [wires.RECEIVER, *case.load.arguments()]))
+    dropped = await in_thread(tap.dropped)
+    trial = Trial(case, await in_thread(Offer, [wires.RECEIVER, *case.load.arguments()]))
     await trial.play(lambda: app.datagrams)
     receiving.cancel()
-    dropped = await asyncio.to_thread(tap.dropped) - dropped
+    dropped = await in_thread(tap.dropped) - dropped
     await stack.stop()
     return trial.outcome(app.datagrams, {"kernel": dropped}, app)
 

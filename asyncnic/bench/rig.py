@@ -16,6 +16,7 @@ from asyncnic.knobs import Knobs
 from asyncnic.nic import Nic, open_nic
 from asyncnic.stacks.inet.skin import InetStack
 from asyncnic.stacks.sink import sink
+from asyncnic.thread import in_thread
 
 PORT = 9
 
@@ -41,7 +42,7 @@ async def open_rig(
             await stack.inet.create_datagram_endpoint(lambda: app, local_addr=(wires.RECEIVER, PORT))
             run = stack.run()
         running = asyncio.create_task(run, name="stack")
-        await asyncio.to_thread(wires.wait_until_up, tap)
+        await in_thread(wires.wait_until_up, tap)
         try:
             yield nic
         finally:

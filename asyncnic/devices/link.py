@@ -6,7 +6,6 @@ loop's thread: RTM_GETSTATS, which the kernel answers within the send (some 70 u
 moves frames.
 """
 
-import asyncio
 import errno
 import ipaddress
 import os
@@ -22,6 +21,7 @@ from pyroute2.netlink.rtnl.ifstatsmsg import ifstatsmsg
 
 from asyncnic.devices import tun
 from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
+from asyncnic.thread import in_thread
 
 _LINK_64 = 1  # IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64)
 _ANSWER = 65536
@@ -107,7 +107,7 @@ async def set_up(name: str, wanted: LinkWanted, backend: str = "tap") -> None:
         PrivilegeError: a change is needed and not allowed; the message names the flag and the command that makes it
         right. DeviceError: the kernel refuses a value.
     """
-    await asyncio.to_thread(_set_up, name, wanted, backend)
+    await in_thread(_set_up, name, wanted, backend)
 
 
 async def set_queue_length(name: str, length: int, backend: str = "tap") -> None:
@@ -117,7 +117,7 @@ async def set_queue_length(name: str, length: int, backend: str = "tap") -> None
         PrivilegeError, DeviceError: as `set_up`.
     """
     fix = f"ip link set {name} txqueuelen {length}"
-    await asyncio.to_thread(_change, backend, name, "--tap-queue", fix, txqlen=length)
+    await in_thread(_change, backend, name, "--tap-queue", fix, txqlen=length)
 
 
 def state(name: str) -> LinkState:
@@ -161,7 +161,7 @@ async def counts_of_unused_tap(name: str) -> tuple[int, int]:
     """
     if not tun.exists(name):
         return 0, 0
-    if await asyncio.to_thread(attached_queues, name):
+    if await in_thread(attached_queues, name):
         raise tun.in_use(name)
     counters = LinkCounters(name, _index(name))
     try:

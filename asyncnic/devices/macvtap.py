@@ -6,7 +6,6 @@ nothing to its reader when it is deleted, so the lane listens to the kernel; and
 Nothing here looks into a frame. The host itself does not reach a macvtap over its parent: that is the kernel's rule.
 """
 
-import asyncio
 import logging
 import os
 import select
@@ -23,6 +22,7 @@ from asyncnic.devices.tap_lane import TapLane
 from asyncnic.knobs import Knobs
 from asyncnic.lanes.rules import BULK
 from asyncnic.pcnet32.memory import DmaMemory
+from asyncnic.thread import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -132,16 +132,16 @@ class MacvtapDevice:
         Raises:
             DeviceError, PrivilegeError: no such interface, or see `macvtap_link` and `link.set_up`.
         """
-        found = await asyncio.to_thread(macvtap_link.find, self._interface)
+        found = await in_thread(macvtap_link.find, self._interface)
         if found is None:
             raise DeviceError(f"{self.name}: no such interface: name the one to be on, see: ip link")
         fd = -1
         try:
             link = await self._take(found)
-            fd = await asyncio.to_thread(macvtap_link.open_queue, link)
-            await asyncio.to_thread(macvtap_link.accept_multicast, link.name)
+            fd = await in_thread(macvtap_link.open_queue, link)
+            await in_thread(macvtap_link.accept_multicast, link.name)
             if self._made is not None:
-                await asyncio.to_thread(macvtap_link.bring_up, link, found.name)
+                await in_thread(macvtap_link.bring_up, link, found.name)
             await set_up(link.name, LinkWanted(self._options.mtu, self._options.knobs.tap_queue), self.backend)
             counters = LinkCounters(link.name, link.index)
             self._zero = (0, 0) if self._made is not None else _settled(fd, counters)
@@ -178,7 +178,7 @@ class MacvtapDevice:
                 )
             return found
         mac = self._mac if self._mac is not None else station_address(self.name)
-        self._made = await asyncio.to_thread(macvtap_link.make, name, found, mac, options.mtu, options.knobs.tap_queue)
+        self._made = await in_thread(macvtap_link.make, name, found, mac, options.mtu, options.knobs.tap_queue)
         return self._made
 
     def wire(self) -> WireCounters:
@@ -247,7 +247,7 @@ class MacvtapDevice:
 
     async def _let_go(self) -> None:
         if self._made is not None:
-            await asyncio.to_thread(macvtap_link.remove, self._made.index)
+            await in_thread(macvtap_link.remove, self._made.index)
             self._made = None
         if self._claim is not None:
             self._claim.release()

@@ -15,7 +15,6 @@ import os
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from pyroute2 import IPRoute
@@ -27,6 +26,7 @@ from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
 from asyncnic.devices.link import LinkCounters
 from asyncnic.nic import Nic
 from asyncnic.stacks import coalesce
+from asyncnic.thread import in_thread
 from asyncnic.values import Interface
 
 _TUNSETCARRIER = 0x4004_54E2
@@ -91,8 +91,7 @@ class KernelStack:
         except DeviceError as error:
             raise type(error)(f"--kernel-if: {error}") from None
         self._file = io.FileIO(self._tap, "r+")
-        with ThreadPoolExecutor(1) as thread:  # one that ends here, and keeps no privilege that we give up later
-            await asyncio.get_running_loop().run_in_executor(thread, self._configure)
+        await in_thread(self._configure)  # which has ended before we give up our privileges: it would keep its own
         self._link = LinkCounters(self._interface, socket.if_nametoindex(self._interface))
 
     def _configure(self) -> None:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from asyncnic.errors import SettingsError
 from asyncnic.settings import shown
+from asyncnic.thread import in_thread
 
 MOST_REMEMBERED = 128
 """Passwords found right that need no bcrypt again."""
@@ -152,7 +153,7 @@ class BasicAuth:
             return True
         async with self._turn:
             # bcrypt reads 72 octets; whoever made the hash had the rest cut off as well.
-            right = await asyncio.to_thread(bcrypt.checkpw, password[:72], hashed)
+            right = await in_thread(bcrypt.checkpw, password[:72], hashed)
         if not right or user not in self._users:
             return False
         if len(self._right) >= MOST_REMEMBERED:
