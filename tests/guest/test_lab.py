@@ -153,8 +153,9 @@ def test_the_preflight_says_what_is_missing(lab: Lab) -> None:
 def test_the_experiments_account_for_every_datagram(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     result = measure_udp(lab, packets=20_000, seconds=1.0, runs=1)
     for name, (run,) in result["systems"].items():
-        # Of ours every frame is accounted for; of Linux's driver not all error counters are read.
-        assert abs(run["uncounted"]) <= (20 if name.startswith("kernel") else 0), (name, run)
+        # QEMU gives a descriptor back before it has written ENP: our driver waits for that, Linux's takes what it sees
+        # in between for a broken frame, and such a one it does not count.
+        assert 0 <= run["uncounted"] <= (20 if name.startswith("kernel") else 0), (name, run)
         assert run["received"] > 0
     show_udp(result)
     assert "68,174" in capsys.readouterr().out
@@ -162,7 +163,7 @@ def test_the_experiments_account_for_every_datagram(lab: Lab, capsys: pytest.Cap
 
 def test_the_stream_arrives_whole_by_every_driver(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     result = measure_tcp(lab, octets=3_000_000, runs=1)
-    assert [run["octets"] for (run,) in result["systems"].values()] == [3_000_000] * 3
+    assert [run["octets"] for (run,) in result["systems"].values()] == [3_000_000] * 4
     show_tcp(result)
     assert "2.6" in capsys.readouterr().out
 

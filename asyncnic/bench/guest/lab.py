@@ -29,8 +29,10 @@ HOST = "192.0.2.1"
 ADDRESS = "192.0.2.2"
 PREFIX = 24
 MAC = "52:54:00:12:34:56"
+KERNEL_RING = 32
+"""Receive descriptors that Linux's pcnet32 has by itself."""
 _STATS = "http://127.0.0.1:9732/api/v1/stats"
-_SINKS = f"/{PACKAGES}/asyncnic/bench/guest/sinks.py"
+_SINKS, _RING = (f"/{PACKAGES}/asyncnic/bench/guest/{name}.py" for name in ("sinks", "ring"))
 _SERVICE_LOG = "/tmp/service.log"
 _SINK_LOG = "/tmp/sink.log"
 _READY_SECONDS = 180.0  # importing takes its time on an emulated processor, the more on a busy machine
@@ -62,6 +64,7 @@ class Lab:
         self.service = 0
         self._sink = 0
         self._driver = ""
+        self._rx_ring = KERNEL_RING
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
@@ -86,13 +89,16 @@ class Lab:
 
     # Who drives the card.
 
-    def use_kernel_driver(self) -> None:
-        """Give the card to Linux's pcnet32, with the guest's address on it."""
+    def use_kernel_driver(self, rx_ring: int = KERNEL_RING) -> None:
+        """Give the card to Linux's pcnet32, with the guest's address on it and so many receive descriptors."""
         if self._driver != "kernel":
             self.guest.check(f"asyncnic unbind {NIC_ADDRESS}")
-            self._driver = "kernel"
+            self._driver, self._rx_ring = "kernel", KERNEL_RING
         neighbour = f"arp -i eth0 -s {HOST} {_host_address()}"
         self.guest.check(f"ip addr replace {ADDRESS}/{PREFIX} dev eth0 && ip link set eth0 up && {neighbour}")
+        if rx_ring != self._rx_ring:
+            self.guest.check(f"python3 -I {_RING} eth0 {rx_ring}")
+            self._rx_ring = rx_ring
 
     def start_service(self, *flags: str) -> None:
         """Give the card to `asyncnic run --device uio:...` with more flags, and wait until it is ready."""
