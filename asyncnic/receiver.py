@@ -75,6 +75,7 @@ class Receiver:
         self._lost: DeviceLost | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._watched: set[int] = set()
+        self._ready: set[int] = set()  # of those watched, the ones that were readable since we last waited
         self._sampler: asyncio.TimerHandle | None = None
         self._kick_due = False
 
@@ -247,9 +248,11 @@ class Receiver:
             return
         try:
             for served in self._lanes:
-                served.lane.interrupt()
-                served.driver.acknowledge()
-                served.lane.unmask()
+                fd = served.lane.fileno()
+                if fd is None or fd in self._ready or not self._ready:  # woken by hand: look everywhere
+                    served.lane.interrupt()
+                    served.driver.acknowledge()
+                    served.lane.unmask()
         except DeviceLost as error:
             self._lose(error)
 
@@ -257,6 +260,7 @@ class Receiver:
         """Wait until a lane's descriptor is readable, or for one poll interval where a lane has none."""
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
+        self._ready.clear()
         polled = False
         for lane in self.device.lanes:
             fd = lane.fileno()
@@ -280,6 +284,7 @@ class Receiver:
         if self._waiter is None:
             self._unwatch(fd)
         else:
+            self._ready.add(fd)
             self._wake()
 
     def _wake(self) -> None:

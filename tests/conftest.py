@@ -6,6 +6,7 @@ inside it and goes away with the process. Each async test runs once on asyncio's
 
 import asyncio
 import itertools
+import logging
 import os
 import subprocess
 import tempfile
@@ -50,6 +51,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def _logging_restored() -> Iterator[None]:
+    """Whatever a test does to logging, and running the service does, ends with it."""
+    root, ours = logging.getLogger(), logging.getLogger("asyncnic")
+    before = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:], root.level, ours.level = before
+    ours.manager._clear_cache()  # type: ignore[attr-defined]  # levels are cached
 
 
 @pytest.fixture

@@ -3,23 +3,11 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
-
-import pytest
 
 from asyncnic import logs
 from asyncnic.logs import EVENTS_AN_INTERVAL, INTERVAL, MOST_EVENTS, RateLimit, fields
 
 log = logging.getLogger("asyncnic.test")
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("asyncnic")
-    before = root.handlers[:], root.level, ours.level
-    yield
-    root.handlers[:], root.level, ours.level = before
-    logging.getLogger("asyncnic.test").manager._clear_cache()  # type: ignore[attr-defined]  # levels are cached
 
 
 def logged(form: str, level: str = "info") -> io.StringIO:

@@ -2,12 +2,13 @@
 
 import asyncio
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from asyncnic.knobs import Knobs
 from asyncnic.nic import Nic, open_nic
+from asyncnic.pcnet32.driver import Driver
 from tests.wire import HOST, Wire, keep_quiet, make_tap
 
 MAC = bytes.fromhex("020000000002")
@@ -143,6 +144,26 @@ async def test_a_high_frame_wakes_a_nic_that_waits(tap_name: str, wire: Wire) ->
             wire.send(frame(number, kind))
             assert await task == [("high" if number % 2 else "bulk", number)]
         assert_law(nic, {"high": 10, "bulk": 10})
+
+
+async def test_only_a_lane_that_was_readable_is_acknowledged(
+    tap_name: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acknowledged: list[Driver] = []
+
+    def acknowledge(driver: Driver, really: Callable[[Driver], int] = Driver.acknowledge) -> int:
+        acknowledged.append(driver)
+        return really(driver)
+
+    monkeypatch.setattr(Driver, "acknowledge", acknowledge)
+    async with asyncio.timeout(10), open_nic(f"tap:{tap_name}", mac=MAC, knobs=Knobs(lane=LANES)) as nic:
+        for lane, kind in enumerate((HIGH, LOW)):
+            task = asyncio.create_task(take(nic, 1))
+            await asyncio.sleep(0.01)
+            acknowledged.clear()
+            wire.send(frame(lane, kind))
+            await task
+            assert acknowledged == [nic._receiver.drivers[lane]]
 
 
 async def test_what_the_rings_hold_is_delivered_after_the_stop(tap_name: str, wire: Wire) -> None:

@@ -18,6 +18,7 @@ from asyncnic.pcnet32.transmit_ring import TransmitRing
 _PAGE = 4096
 _INIT_READS = 1000
 _GONE = 0xFFFF
+_UNKNOWN = -1
 
 
 class ChipError(Exception):
@@ -87,6 +88,7 @@ class Driver:
         self._ladrf = 0
         self._missed_before = 0
         self._interrupts_on = False
+        self._selected = _UNKNOWN  # what RAP points at: register accesses are dear on real buses, so not set twice
         self._use_words(wide=False)
         self.rx = ReceiveRing(port.memory, layout.rx_ring, layout.rx_buffers, layout.scratch, rx_ring, max_frame)
         self.tx = TransmitRing(port.memory, layout.tx_ring, layout.tx_buffers, tx_ring)
@@ -105,6 +107,7 @@ class Driver:
         Raises:
             ChipError: the chip is gone, is no PCnet32, or does not come up.
         """
+        self._selected = _UNKNOWN
         if self.chip and self.read_csr(reg.CSR_STATUS) & reg.CSR0_INIT:
             self.sample_missed()  # it is the chip that we brought up, and not one that came in its place
         self._reset()
@@ -201,9 +204,10 @@ class Driver:
         return status
 
     def enable_interrupts(self) -> None:
-        """Let the chip raise its line again, for causes latched meanwhile too."""
-        self._interrupts_on = True
-        self.write_csr(reg.CSR_STATUS, reg.CSR0_INEA)
+        """Let the chip raise its line again, for causes latched meanwhile too. Nothing where it may already."""
+        if not self._interrupts_on:
+            self._interrupts_on = True
+            self.write_csr(reg.CSR_STATUS, reg.CSR0_INEA)
 
     def sample_missed(self) -> None:
         """Accumulate CSR112, which wraps after 65,536 losses: call it more often than that many frames can be lost."""
@@ -248,26 +252,33 @@ class Driver:
 
     def read_csr(self, number: int) -> int:
         """Read a CSR: 16 bits, all ones when the chip is gone."""
-        self._port.write(self._rap, self._width, number)
+        self._select(number)
         return self._port.read(self._rdp, self._width) & 0xFFFF
 
     def write_csr(self, number: int, value: int) -> None:
         """Write a CSR."""
-        self._port.write(self._rap, self._width, number)
+        self._select(number)
         self._port.write(self._rdp, self._width, value)
 
     def read_bcr(self, number: int) -> int:
         """Read a BCR: 16 bits."""
-        self._port.write(self._rap, self._width, number)
+        self._select(number)
         return self._port.read(self._bdp, self._width) & 0xFFFF
 
     def write_bcr(self, number: int, value: int) -> None:
         """Write a BCR."""
-        self._port.write(self._rap, self._width, number)
+        self._select(number)
         self._port.write(self._bdp, self._width, value)
+
+    def _select(self, number: int) -> None:
+        """Point RAP at a register."""
+        if number != self._selected:
+            self._port.write(self._rap, self._width, number)
+            self._selected = number
 
     def _use_words(self, *, wide: bool) -> None:
         """Use the 32-bit window (DWIO) or the 16-bit one (WIO)."""
+        self._selected = _UNKNOWN
         self._width = 4 if wide else 2
         self._rdp = reg.DWIO_RDP if wide else reg.WIO_RDP
         self._rap = reg.DWIO_RAP if wide else reg.WIO_RAP
@@ -277,6 +288,7 @@ class Driver:
         """Read RESET at both places, since the mode is unknown, and give silicon its millisecond."""
         self._port.read(reg.WIO_RESET, 2)
         self._port.read(reg.DWIO_RESET, 4)
+        self._selected = _UNKNOWN
         self._pause(0.001)
 
     def _reset(self) -> None:
@@ -288,7 +300,7 @@ class Driver:
             self._use_words(wide=wide)
             status = self.read_csr(reg.CSR_STATUS)
             if status == reg.CSR0_STOP:
-                self._port.write(self._rap, self._width, reg.CHIP_ID_LOW)
+                self._select(reg.CHIP_ID_LOW)
                 if self._port.read(self._rap, self._width) & reg.RAP_MASK == reg.CHIP_ID_LOW:
                     return
         raise ChipError(f"no PCnet32 answers after a reset (CSR0 reads {status:#06x})")

@@ -1,5 +1,7 @@
 """The driver against the chip in software: bring-up, interrupts, faults, accumulation, shutdown."""
 
+from collections.abc import Callable
+
 import pytest
 
 from asyncnic.pcnet32 import registers as reg
@@ -122,6 +124,34 @@ def test_an_interrupt_is_acknowledged_before_the_rings_are_looked_at() -> None:
     card.driver.rx.leave(2)
     card.driver.enable_interrupts()
     assert card.chip.interrupt_line
+
+
+def test_registers_are_accessed_no_more_than_they_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card()
+    card.driver.bring_up()
+    accesses: list[int] = []
+
+    def read(chip: Am79C970A, offset: int, width: int, access: Callable[..., int] = Am79C970A.read) -> int:
+        accesses.append(offset)
+        return access(chip, offset, width)
+
+    def write(chip: Am79C970A, *to: int, access: Callable[..., None] = Am79C970A.write) -> None:
+        accesses.append(to[0])
+        access(chip, *to)
+
+    monkeypatch.setattr(Am79C970A, "read", read)
+    monkeypatch.setattr(Am79C970A, "write", write)
+    card.driver.read_csr(reg.CSR_STATUS)
+    accesses.clear()
+    card.driver.enable_interrupts()
+    card.driver.enable_interrupts()
+    card.driver.acknowledge()
+    assert accesses == [reg.WIO_RDP] * 3  # RAP points there already, and the second enabling is none
+    card.driver.sample_missed()
+    card.driver.read_csr(reg.CSR_STATUS)
+    assert accesses[3:] == [reg.WIO_RAP, reg.WIO_RDP] * 2
+    card.driver.bring_up()  # a reset sets RAP to 0 behind whoever remembers it
+    assert card.driver.read_csr(reg.CHIP_ID_LOW) == reg.CHIP_AM79C970A & 0xFFFF
 
 
 def test_kicking_keeps_interrupts_as_they_are() -> None:
