@@ -50,13 +50,16 @@ def test_speed_takes_ratios_round_by_round(capsys: pytest.CaptureFixture[str]) -
     cost = {"readv": 2e-6, "readinto": 1e-6, "sink": 2e-6, "direct": 4e-6, "uvloop-udp": 3e-6}
 
     def play(case: Case) -> Outcome:
-        return outcome(case, 1e6, cost[case.system] * (2.0 if case.load.rate else next(slower[case.system])))
+        return outcome(
+            case, 1e6, cost[case.system] * (2.0 if case.load.rate or case.knobs else next(slower[case.system]))
+        )
 
     result = speed.measure(1.0, 3, play)
     assert result["ratios"]["sink / readinto"] == pytest.approx({"median": 0.5, "low": 0.5, "high": 0.5})
     assert result["ratios"]["direct / uvloop-udp"]["median"] == pytest.approx(0.75)
     assert result["ratios"]["direct / uvloop-udp, both sides"]["high"] == pytest.approx(4 / 5)
     assert result["ratios"]["direct / uvloop-udp, at 250,000/s, both sides"]["median"] == pytest.approx(7 / 9)
+    assert result["ratios"]["direct, --rx-budget auto / uvloop-udp"]["high"] == pytest.approx(3 * 4 / (4 * 2))
     assert result["systems"]["direct at 250,000/s"]["frames_per_cpu_second"]["median"] == pytest.approx(125_000)
     assert result["systems"]["readinto"]["frames_per_cpu_second"]["high"] == pytest.approx(1e6)
     assert result["systems"]["sink"]["sender_us_per_frame"]["median"] == pytest.approx(1.0)
