@@ -179,7 +179,7 @@ class Receiver:
                 self.budget_time += 1
                 served.appetite = taken
             else:
-                if taken >= served.appetite:  # it may have had time for more
+                if served.appetite < self.knobs.rx_budget:
                     served.appetite += served.appetite // 4 + 1
                 if taken >= self.knobs.rx_budget:
                     self.budget_frames += 1
