@@ -28,18 +28,13 @@ RETRY_INTERVAL = 0.5  # between attempts to bring a lost device back
 
 
 class Served:
-    """A lane with its driver, and what was handed to delivery of it: frames and octets.
+    """A lane with its driver, and what was handed to delivery of it: frames and octets."""
 
-    `appetite` is how many frames a burst of late had time for. No more are taken off the wire at once: the others are
-    better off there, where they may be dropped at no cost, than growing old in the ring.
-    """
-
-    __slots__ = ("appetite", "driver", "frames", "lane", "octets")
+    __slots__ = ("driver", "frames", "lane", "octets")
 
     def __init__(self, lane: Lane, driver: Driver) -> None:
         self.lane = lane
         self.driver = driver
-        self.appetite = driver.rx.size
         self.frames = 0
         self.octets = 0
 
@@ -141,7 +136,7 @@ class Receiver:
                 if knobs.overload == "drain" and not self._stopping and self.device_up:
                     lane.poll(knobs.tap_queue)
                 offsets, lengths = driver.collect(budget)
-                if not offsets and not self._stopping and self.device_up and lane.poll(min(budget, served.appetite)):
+                if not offsets and not self._stopping and self.device_up and lane.poll(budget):
                     offsets, lengths = driver.collect(budget)
                 if offsets:
                     if self._turns.weighted:
@@ -177,12 +172,8 @@ class Receiver:
             now = self.clock()
             if taken < count and now >= burst.deadline:
                 self.budget_time += 1
-                served.appetite = taken
-            else:
-                if served.appetite < self.knobs.rx_budget:
-                    served.appetite += served.appetite // 4 + 1
-                if taken >= self.knobs.rx_budget:
-                    self.budget_frames += 1
+            elif taken >= self.knobs.rx_budget:
+                self.budget_frames += 1
             if self.knobs.rx_budget_auto:
                 self.knobs.rx_budget = self._budget.left(self._budget_start, now, taken, self.knobs.target_lag)
             self.burst_frames.observe(taken)

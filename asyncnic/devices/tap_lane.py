@@ -97,7 +97,7 @@ class TapLane:
             self._trust = PATIENCE
             if taken:
                 steering.frames_read(self._index, taken)
-            if self._depth.observe(time.monotonic(), taken, self.port.silent, self._knobs.target_age, limit):
+            if self._depth.observe(time.monotonic(), taken, self.port.silent, self._knobs.target_age):
                 steering.shorten(self._index, self._depth.depth)
         return taken
 

@@ -9,6 +9,8 @@ the device does.
 OVERLOAD_SECONDS = 0.02
 """A wire that has not been silent for so long is overloaded. Longer than the pauses that a busy machine puts into a
 process which keeps up on the whole: those are what the depth is for."""
+LEAST = 64
+"""Frames: a burst must find a full ring of work."""
 
 
 class DepthControl:
@@ -22,15 +24,10 @@ class DepthControl:
         self.depth: int | None = None
         """Frames that may wait, in overload; None: as many as there is room for."""
 
-    def observe(self, now: float, frames: int, silent: bool, target_age: float, limit: int) -> bool:
-        """Note a look at the wire. True when `depth` has changed.
+    def observe(self, now: float, frames: int, silent: bool, target_age: float) -> bool:
+        """Note that `frames` were read at `now`, and whether the wire then had no more. True when `depth` has changed.
 
-        Args:
-            now: in monotonic seconds.
-            frames: that were read.
-            silent: whether the wire then had no more.
-            target_age: the longest that a frame shall wait in overload, in seconds; 0 leaves the depth alone.
-            limit: frames that a look may read: as many must find room, or the wire would seem to be silent.
+        `target_age` is the longest that a frame shall wait in overload, in seconds; 0 leaves the depth alone.
         """
         before = self.depth
         if silent or target_age <= 0.0:
@@ -44,7 +41,7 @@ class DepthControl:
         elapsed = now - self._window_start
         if elapsed < OVERLOAD_SECONDS:
             return False
-        self.depth = max(limit, round(self._frames / elapsed * target_age))
+        self.depth = max(LEAST, round(self._frames / elapsed * target_age))
         self._window_start = now
         self._frames = 0
         return self.depth != before

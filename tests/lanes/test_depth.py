@@ -1,16 +1,15 @@
 """The depth of a queue follows the load."""
 
-from asyncnic.lanes.depth import OVERLOAD_SECONDS, DepthControl
+from asyncnic.lanes.depth import LEAST, OVERLOAD_SECONDS, DepthControl
 
 STEP = 0.001
-LIMIT = 64
 
 
 def load(control: DepthControl, now: float, seconds: float, rate: float, *, silent: bool, age: float = 0.004) -> float:
     """Read at `rate` frames a second for some seconds, a look a millisecond."""
     for _ in range(round(seconds / STEP)):
         now += STEP
-        control.observe(now, round(rate * STEP), silent, age, LIMIT)
+        control.observe(now, round(rate * STEP), silent, age)
     return now
 
 
@@ -39,19 +38,19 @@ def test_the_depth_follows_the_rate_and_returns() -> None:
     now = load(control, 0.0, 0.1, 60_000, silent=False)
     now = load(control, now, 0.1, 100_000, silent=False)
     assert control.depth == 400
-    assert control.observe(now + STEP, 10, True, 0.004, LIMIT)
+    assert control.observe(now + STEP, 10, True, 0.004)
     assert control.depth is None
-    assert not control.observe(now + 2 * STEP, 10, True, 0.004, LIMIT)
+    assert not control.observe(now + 2 * STEP, 10, True, 0.004)
 
 
 def test_a_slow_stack_still_finds_a_burst() -> None:
     control = DepthControl()
     load(control, 0.0, 0.1, 1_000, silent=False)
-    assert control.depth == LIMIT
+    assert control.depth == LEAST
 
 
 def test_without_a_target_the_depth_is_left_alone() -> None:
     control = DepthControl()
     now = load(control, 0.0, 0.1, 60_000, silent=False)
-    assert control.observe(now + STEP, 60, False, 0.0, LIMIT)
+    assert control.observe(now + STEP, 60, False, 0.0)
     assert control.depth is None
