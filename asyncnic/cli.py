@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from asyncnic.devices.device import DeviceError, PrivilegeError
-from asyncnic.errors import Failed, SettingsError
+from asyncnic.errors import DeviceError, Failed, PrivilegeError, SettingsError
 
 COMMANDS = {
     "run": "Run the service.",

@@ -1,4 +1,4 @@
-"""What goes wrong that is not the device's fault; `DeviceError` and its kin live beside the devices.
+"""What goes wrong and is told in one line: the user's mistakes, the device's failures, and the run's.
 
 Nothing here prints or exits: `asyncnic.cli` turns each error into one line and an exit code.
 """
@@ -10,3 +10,15 @@ class Failed(Exception):  # noqa: N818 - it says what happened to the run
 
 class SettingsError(Exception):
     """A setting is wrong: exit code 2. The message is one line that starts with what the user typed."""
+
+
+class DeviceError(Exception):
+    """The device is absent or cannot be used. The message is one line that names the device and the fix."""
+
+
+class PrivilegeError(DeviceError):
+    """The device is there and the privilege to use it is missing. The message names the fix."""
+
+
+class DeviceLost(DeviceError):  # noqa: N818 - it says what happened to a device that was fine
+    """The device went away while running (TAP deleted, QEMU gone, card pulled)."""

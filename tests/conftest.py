@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from asyncnic.netns import enter_private_network
+from asyncnic.linux.netns import enter_private_network
 from tests.wire import Wire, make_tap
 
 _tap_numbers = itertools.count()

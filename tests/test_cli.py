@@ -9,9 +9,8 @@ import pytest
 
 from asyncnic import cli
 from asyncnic.cli import COMMANDS, explain, main
-from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
-from asyncnic.errors import Failed, SettingsError
-from asyncnic.settings import Settings, flag, variable
+from asyncnic.errors import DeviceError, DeviceLost, Failed, PrivilegeError, SettingsError
+from asyncnic.settings.model import Settings, flag, variable
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -79,7 +78,7 @@ def test_an_unexpected_error_is_one_line(capsys: pytest.CaptureFixture[str], mon
     def broken(*_: object) -> None:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("asyncnic.check.check", broken)
+    monkeypatch.setattr("asyncnic.service.preflight.check", broken)
     assert refused(capsys, "check") == (1, "unexpected RuntimeError: two lines")
 
 

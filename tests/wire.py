@@ -3,7 +3,7 @@
 import socket
 import subprocess
 
-from asyncnic.nic import Nic
+from asyncnic.nic.nic import Nic
 
 ETH_P_ALL = 3
 MAC = bytes.fromhex("020000000002")

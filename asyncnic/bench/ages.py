@@ -1,7 +1,7 @@
 """Durations in buckets: every one of millions counted, quantiles to 3 per cent, constant memory.
 
 The buckets are those of HdrHistogram's kind: each power of two of nanoseconds is split into 32. It is for experiments;
-what the service exports to Prometheus is `asyncnic.histogram`.
+what the service exports to Prometheus is `asyncnic.nic.histogram`.
 """
 
 SPLIT_BITS = 5

@@ -18,8 +18,8 @@ from asyncnic.bench.case import Case, Outcome
 from asyncnic.bench.load import HEADERS
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
-from asyncnic.devices import tun
-from asyncnic.thread import in_thread
+from asyncnic.linux import tun
+from asyncnic.linux.thread import in_thread
 
 NAME = "bench0"
 QUEUE_LIMIT = 1000

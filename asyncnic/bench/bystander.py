@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY, Metric
 from asyncnic.bench import scrape, wires
 from asyncnic.bench.ages import Ages
 from asyncnic.bench.trial import Trial
-from asyncnic.thread import in_thread
+from asyncnic.linux.thread import in_thread
 from asyncnic.web.exposition import render
 
 TICK_SECONDS = 0.001

@@ -16,9 +16,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from asyncnic.bench.load import LoadError
-from asyncnic.devices.device import DeviceError, PrivilegeError
-from asyncnic.errors import Failed
-from asyncnic.netns import enter_private_network
+from asyncnic.errors import DeviceError, Failed, PrivilegeError
+from asyncnic.linux.netns import enter_private_network
 
 
 @dataclass(frozen=True, slots=True)

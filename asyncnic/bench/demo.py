@@ -23,10 +23,10 @@ from asyncnic.bench.receiver import Counter
 from asyncnic.bench.report import console, ledger_table, must_be_writable, percent, show, table, write_json
 from asyncnic.bench.rig import open_rig
 from asyncnic.errors import Failed
-from asyncnic.knobs import Knobs
-from asyncnic.ledger import Ledger
-from asyncnic.netns import enter_private_network
-from asyncnic.thread import in_thread
+from asyncnic.linux.netns import enter_private_network
+from asyncnic.linux.thread import in_thread
+from asyncnic.nic.ledger import Ledger
+from asyncnic.settings.knobs import Knobs
 
 TAP = "asyncnic0"
 LOOK_SECONDS = 0.2

@@ -19,7 +19,7 @@ from asyncnic.bench.load import LoadError
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.report import Spread, console, must_be_writable, percent, show, table, write_json
 from asyncnic.errors import Failed
-from asyncnic.netns import enter_private_network
+from asyncnic.linux.netns import enter_private_network
 
 PORT = 5001
 TCP_OCTETS = 100_000_000

@@ -19,7 +19,7 @@ from asyncnic.bench.bystander import Bystander
 from asyncnic.bench.case import Case, Outcome
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
-from asyncnic.thread import in_thread
+from asyncnic.linux.thread import in_thread
 
 NEAR, FAR = "bench0", "bench1"
 PORT = 9

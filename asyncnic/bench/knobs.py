@@ -15,8 +15,8 @@ from asyncnic.bench.case import Case, Load, Outcome, run_case
 from asyncnic.bench.experiment import Play, play_rounds
 from asyncnic.bench.report import Spread, console, microseconds, milliseconds, percent, show, table
 from asyncnic.errors import SettingsError
-from asyncnic.knobs import Knobs
-from asyncnic.settings import LIVE, Settings, load
+from asyncnic.settings.knobs import Knobs
+from asyncnic.settings.model import LIVE, Settings, load
 
 DEFAULTS = "defaults"
 FIXED = ("rx_ring", "delivery")

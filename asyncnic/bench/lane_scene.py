@@ -21,9 +21,8 @@ from asyncnic.bench import probes, wires
 from asyncnic.bench.load import LoadError
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.running import RunningService, running_service
-from asyncnic.devices.device import DeviceError, PrivilegeError
-from asyncnic.errors import Failed
-from asyncnic.netns import enter_private_network
+from asyncnic.errors import DeviceError, Failed, PrivilegeError
+from asyncnic.linux.netns import enter_private_network
 
 TAP = "lanes0"
 ASKED, ASKED6, FLOODED = wires.RECEIVER, "2001:db8::2", "192.0.2.3"

@@ -20,14 +20,14 @@ from asyncnic.bench.offer import Offer
 from asyncnic.bench.receiver import Busy
 from asyncnic.bench.rig import PORT, open_rig
 from asyncnic.bench.trial import Trial, application
-from asyncnic.knobs import Knobs
-from asyncnic.ledger import STAGES, Ledger
-from asyncnic.nic import Nic
-from asyncnic.settings import load
-from asyncnic.thread import in_thread
+from asyncnic.linux.thread import in_thread
+from asyncnic.nic.ledger import STAGES, Ledger
+from asyncnic.nic.nic import Nic
+from asyncnic.service.observed import Observed
+from asyncnic.service.workers.group import open_workers
+from asyncnic.settings.knobs import Knobs
+from asyncnic.settings.model import load
 from asyncnic.web.collector import NicCollector
-from asyncnic.web.observed import Observed
-from asyncnic.workers.group import open_workers
 
 TAP = "bench0"
 _WORK = "BENCH_WORK"

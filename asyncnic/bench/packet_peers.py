@@ -21,7 +21,7 @@ from asyncnic.bench.load import HEADERS
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
 from asyncnic.errors import Failed
-from asyncnic.thread import in_thread
+from asyncnic.linux.thread import in_thread
 
 ETH_P_IP = 0x0800
 SOL_PACKET, PACKET_STATISTICS = 263, 6

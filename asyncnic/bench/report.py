@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asyncnic.errors import Failed
-from asyncnic.ledger import STAGES, Ledger
+from asyncnic.nic.ledger import STAGES, Ledger
 from asyncnic.version import build_info
 
 STAGE_WORDS = {

@@ -12,11 +12,11 @@ from typing import Any
 
 from asyncnic.bench import wires
 from asyncnic.bench.receiver import Counter, Receiver
-from asyncnic.knobs import Knobs
-from asyncnic.nic import Nic, open_nic
+from asyncnic.linux.thread import in_thread
+from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.settings.knobs import Knobs
 from asyncnic.stacks.inet.skin import InetStack
 from asyncnic.stacks.sink import sink
-from asyncnic.thread import in_thread
 
 PORT = 9
 

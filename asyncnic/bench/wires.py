@@ -17,8 +17,8 @@ from typing import Any, Self, TypeVar
 
 from pyroute2 import IPRoute, NetlinkError
 
-from asyncnic.devices.device import DeviceError, PrivilegeError
-from asyncnic.netns import CLONE_NEWNET
+from asyncnic.errors import DeviceError, PrivilegeError
+from asyncnic.linux.netns import CLONE_NEWNET
 
 SENDER, RECEIVER, PREFIX = "192.0.2.1", "192.0.2.2", 24
 RECEIVER_MAC = "02:00:00:00:00:02"

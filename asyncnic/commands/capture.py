@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import click
 
-from asyncnic.client import Endpoint
+from asyncnic.client.client import Endpoint
 from asyncnic.commands.endpoint import endpoint_options
 from asyncnic.errors import Failed
 from asyncnic.pcapng import BlockSplitter

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from asyncnic import control
-from asyncnic.client import Endpoint
+from asyncnic.client.client import Endpoint
 from asyncnic.errors import Failed
+from asyncnic.service import control
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -62,7 +62,7 @@ def control_options(command: Command) -> Command:
     return option(endpoint_options(command))
 
 
-_CONTROL = "asyncnic.control"
+_CONTROL = "asyncnic.service.control"
 
 
 def _endpoint(context: click.Context, url: str) -> Endpoint:

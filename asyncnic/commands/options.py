@@ -1,7 +1,7 @@
 """The settings as options of a command, generated from their model.
 
-Nothing is checked here: values reach `asyncnic.settings.load` as they were typed, so that a wrong flag, variable or
-key of the file is reported in the same words.
+Nothing is checked here: values reach `asyncnic.settings.model.load` as they were typed, so that a wrong flag, variable
+or key of the file is reported in the same words.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from asyncnic.settings import Settings, choices, flag, is_list, shown, variable
-from asyncnic.values import show_duration
+from asyncnic.settings.model import Settings, choices, flag, is_list, shown, variable
+from asyncnic.settings.values import show_duration
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

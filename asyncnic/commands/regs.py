@@ -4,7 +4,7 @@ import json
 
 import click
 
-from asyncnic.client import Endpoint
+from asyncnic.client.client import Endpoint
 from asyncnic.commands.endpoint import endpoint_options
 
 
@@ -13,7 +13,7 @@ from asyncnic.commands.endpoint import endpoint_options
 @click.option("--json", "as_json", is_flag=True, help="print /api/v1/regs as it is")
 def command(endpoint: Endpoint, as_json: bool) -> None:
     """Show the chip's registers that can be read without a side effect, with the bits by the data sheet's names."""
-    from asyncnic.tables import registers
+    from asyncnic.client.tables import registers
 
     found = endpoint.get_json("/api/v1/regs")
     click.echo(json.dumps(found, indent=2) if as_json else registers(found))

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from asyncnic.client import Endpoint
+from asyncnic.client.client import Endpoint
 from asyncnic.commands.endpoint import endpoint_options
 
 INTERVAL = 1.0
@@ -42,6 +42,6 @@ def _watch(endpoint: Endpoint, as_json: bool) -> None:
 
 
 def _text(numbers: dict[str, object], before: dict[str, object] | None = None) -> str:
-    from asyncnic.tables import stats
+    from asyncnic.client.tables import stats
 
     return stats(numbers, before)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asyncnic.client import Endpoint
+from asyncnic.client.client import Endpoint
 from asyncnic.commands.endpoint import control_options
 from asyncnic.errors import Failed
 
 if TYPE_CHECKING:
-    from asyncnic.top import View
+    from asyncnic.client.top import View
 
 INTERVAL = 1.0
 """Seconds between two readings."""
@@ -35,7 +35,7 @@ def command(endpoint: Endpoint) -> None:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Failed("top needs a terminal: use `asyncnic stats --watch`, or --json for a program")
-    from asyncnic.top import View
+    from asyncnic.client.top import View
 
     _watch(endpoint, View(endpoint.get_json("/api/v1/stats")))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from asyncnic.client import Endpoint, Refused
+from asyncnic.client.client import Endpoint, Refused
 from asyncnic.commands.endpoint import control_options
 from asyncnic.errors import SettingsError
 

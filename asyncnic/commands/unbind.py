@@ -7,6 +7,6 @@ import click
 @click.argument("address", metavar="PCI-ADDRESS")
 def command(address: str) -> None:
     """Give the NIC at PCI-ADDRESS back to the kernel's own driver."""
-    from asyncnic.devices.pci import unbind
+    from asyncnic.devices.uio.pci import unbind
 
     print(f"{address}: {unbind(address) or 'no driver'}")

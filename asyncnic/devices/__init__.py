@@ -10,11 +10,11 @@ from asyncnic.lanes.rules import DEFAULT_LANES
 from asyncnic.logs import fields
 
 BACKENDS: Mapping[str, str] = {
-    "tap": "asyncnic.devices.tap",
-    "macvtap": "asyncnic.devices.macvtap",
-    "uio": "asyncnic.devices.uio",
-    "qemu": "asyncnic.devices.qemu",
-    "queue": "asyncnic.devices.queue",
+    "tap": "asyncnic.devices.tap.device",
+    "macvtap": "asyncnic.devices.macvtap.device",
+    "uio": "asyncnic.devices.uio.device",
+    "qemu": "asyncnic.devices.qemu.device",
+    "queue": "asyncnic.devices.tap.worker_queue",
 }
 """Backend name to the module whose ``open_device(name, options)`` opens one."""
 LANED = frozenset({"tap", "queue"})

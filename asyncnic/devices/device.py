@@ -9,20 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from asyncnic.knobs import Knobs
 from asyncnic.pcnet32.port import Port
-
-
-class DeviceError(Exception):
-    """The device is absent or cannot be used. The message is one line that names the device and the fix."""
-
-
-class PrivilegeError(DeviceError):
-    """The device is there and the privilege to use it is missing. The message names the fix."""
-
-
-class DeviceLost(DeviceError):  # noqa: N818 - it says what happened to a device that was fine
-    """The device went away while running (TAP deleted, QEMU gone, card pulled)."""
+from asyncnic.settings.knobs import Knobs
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asyncnic.devices.device import DeviceError
-from asyncnic.lanes.kernel import (
-    DETACHED,
-    TUNSETFILTEREBPF,
-    TUNSETSTEERINGEBPF,
-    CounterMap,
-    attach,
-    load_program,
-)
+from asyncnic.errors import DeviceError
 from asyncnic.lanes.program import (
     ACCEPTED,
     COUNTER_OCTETS,
@@ -38,6 +30,7 @@ from asyncnic.lanes.program import (
     steering_program,
 )
 from asyncnic.lanes.rules import LaneRule, Rule
+from asyncnic.linux.bpf import DETACHED, TUNSETFILTEREBPF, TUNSETSTEERINGEBPF, CounterMap, attach, load_program
 
 QUEUE_SLACK = 64
 """A TAP's queue frees places in batches (a cache line pair of pointers: 16 on x86, 32 where lines are 128 octets), so

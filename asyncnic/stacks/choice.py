@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncnic.errors import SettingsError
-from asyncnic.settings import Settings, shown
+from asyncnic.settings.model import Settings, shown
 
 if TYPE_CHECKING:
-    from asyncnic.nic import Nic
+    from asyncnic.nic.nic import Nic
 
 Outcomes = Mapping[str, Mapping[str, int]]
 

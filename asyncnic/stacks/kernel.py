@@ -21,13 +21,13 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from asyncnic import hot
-from asyncnic.devices import tun
-from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
-from asyncnic.devices.link import LinkCounters
-from asyncnic.nic import Nic
+from asyncnic.errors import DeviceError, DeviceLost, PrivilegeError
+from asyncnic.linux import tun
+from asyncnic.linux.link import LinkCounters
+from asyncnic.linux.thread import in_thread
+from asyncnic.nic.nic import Nic
+from asyncnic.settings.values import Interface
 from asyncnic.stacks import coalesce
-from asyncnic.thread import in_thread
-from asyncnic.values import Interface
 
 _TUNSETCARRIER = 0x4004_54E2
 _CARRIER_INTERVAL = 0.1

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from asyncnic.burst import Burst
+from asyncnic.nic.burst import Burst
 
 
 class Bursts(Protocol):

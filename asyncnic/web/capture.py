@@ -11,9 +11,9 @@ from collections import deque
 from aiohttp import web
 
 from asyncnic import pcapng
-from asyncnic.burst import Burst
+from asyncnic.nic.burst import Burst
+from asyncnic.service.observed import NicView, Unwatchable
 from asyncnic.version import build_info
-from asyncnic.web.observed import NicView, Unwatchable
 
 BUFFER_FRAMES = 4096
 MOST_CAPTURES = 4

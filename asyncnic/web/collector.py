@@ -15,11 +15,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from asyncnic.histogram import Histogram
-from asyncnic.knobs import Knobs, by_lane
-from asyncnic.ledger import SHED, Accounts
+from asyncnic.nic.histogram import Histogram
+from asyncnic.nic.ledger import SHED, Accounts
+from asyncnic.service.observed import Observed
+from asyncnic.settings.knobs import Knobs, by_lane
 from asyncnic.version import build_info
-from asyncnic.web.observed import Observed
 
 DROP_REASONS: Mapping[str, tuple[str, ...]] = {
     "kernel": ("tap_queue_full",),

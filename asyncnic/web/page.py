@@ -13,8 +13,8 @@ from importlib import resources
 
 from aiohttp import web
 
-from asyncnic.ledger import STAGES
-from asyncnic.web.observed import Observed
+from asyncnic.nic.ledger import STAGES
+from asyncnic.service.observed import Observed
 from asyncnic.web.stats import stats
 
 PERIOD = 1.0

@@ -18,8 +18,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from asyncnic.errors import SettingsError
-from asyncnic.settings import shown
-from asyncnic.thread import in_thread
+from asyncnic.linux.thread import in_thread
+from asyncnic.settings.model import shown
 
 MOST_REMEMBERED = 128
 """Passwords found right that need no bcrypt again."""

@@ -21,17 +21,16 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
-from asyncnic import control
-from asyncnic.devices.device import DeviceError, DeviceLost, PrivilegeError
-from asyncnic.errors import Failed, SettingsError
+from asyncnic.errors import DeviceError, DeviceLost, Failed, PrivilegeError, SettingsError
 from asyncnic.logs import fields
-from asyncnic.settings import Settings
-from asyncnic.values import split_listen
+from asyncnic.service import control
+from asyncnic.service.observed import Observed
+from asyncnic.settings.model import Settings
+from asyncnic.settings.values import split_listen
 from asyncnic.web import decode
 from asyncnic.web.capture import Captures
 from asyncnic.web.collector import NicCollector
 from asyncnic.web.exposition import render
-from asyncnic.web.observed import Observed
 from asyncnic.web.page import add_page_routes
 from asyncnic.web.security import BasicAuth, WebConfig, load_certificates, tls_context
 from asyncnic.web.stats import live_settings, stats

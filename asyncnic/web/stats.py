@@ -6,12 +6,12 @@ nothing else. Values are read at one moment.
 
 import dataclasses
 
-from asyncnic.histogram import Histogram
-from asyncnic.settings import LIVE
-from asyncnic.values import show_duration
+from asyncnic.nic.histogram import Histogram
+from asyncnic.service.observed import Observed
+from asyncnic.settings.model import LIVE
+from asyncnic.settings.values import show_duration
 from asyncnic.version import build_info
 from asyncnic.web.collector import DROP_REASONS, RECEIVE_ERRORS
-from asyncnic.web.observed import Observed
 
 
 def stats(observed: Observed, now: float) -> dict[str, object]:

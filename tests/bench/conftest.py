@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from asyncnic.bench import wires
-from asyncnic.devices import tun
+from asyncnic.linux import tun
 
 
 class BareTap:

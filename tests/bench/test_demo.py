@@ -10,7 +10,7 @@ import pytest
 
 from asyncnic.bench.demo import Result
 from asyncnic.bench.load import Offered
-from asyncnic.ledger import Ledger
+from asyncnic.nic.ledger import Ledger
 
 
 def run_demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

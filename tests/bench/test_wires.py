@@ -8,7 +8,7 @@ import pytest
 
 from asyncnic.bench import wires
 from asyncnic.bench.offer import Offer
-from asyncnic.devices.device import DeviceError
+from asyncnic.errors import DeviceError
 from tests.bench.conftest import BareTap
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from asyncnic.nic import Nic
+from asyncnic.nic.nic import Nic
 
 HANDLER_SECONDS = 0.001
 

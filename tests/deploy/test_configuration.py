@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from asyncnic import settings
+from asyncnic.settings import model as settings_model
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -31,17 +31,17 @@ class TestExampleToml:
     TEXT = (DEPLOY / "asyncnic.toml").read_text()
 
     def test_it_holds_every_setting_with_its_default(self) -> None:
-        loaded = settings.load({}, {}, DEPLOY / "asyncnic.toml")
-        assert tomllib.loads(self.TEXT).keys() == settings.Settings.model_fields.keys()
-        assert settings.changed(loaded, settings.load({}, {}, None)) == set()
+        loaded = settings_model.load({}, {}, DEPLOY / "asyncnic.toml")
+        assert tomllib.loads(self.TEXT).keys() == settings_model.Settings.model_fields.keys()
+        assert settings_model.changed(loaded, settings_model.load({}, {}, None)) == set()
 
     def test_every_key_is_explained(self) -> None:
-        for name in settings.Settings.model_fields:
+        for name in settings_model.Settings.model_fields:
             assert re.search(rf"^# .*\n{name} = ", self.TEXT, re.MULTILINE), name
 
     def test_exactly_the_live_keys_are_marked_live(self) -> None:
         marked = re.findall(r"^# Live[.,](?:.*\n#)*.*\n(\w+) = ", self.TEXT, re.MULTILINE)
-        assert set(marked) == settings.LIVE
+        assert set(marked) == settings_model.LIVE
 
 
 class TestSystemd:
@@ -116,7 +116,7 @@ class TestKubernetes:
         assert '"name": "tun"' in plugin["args"][1]
 
     def test_its_configuration_is_accepted(self) -> None:
-        loaded = settings.load({}, {}, KUBERNETES / "asyncnic.toml")
+        loaded = settings_model.load({}, {}, KUBERNETES / "asyncnic.toml")
         assert loaded.host_address is None
 
 

@@ -9,13 +9,13 @@ import select
 import struct
 from typing import ClassVar
 
-from asyncnic.devices.qemu_machine import DMA_BUS, IO_BASE, Machine, Ram
-from asyncnic.devices.qemu_wire import SocketWire
+from asyncnic.devices.qemu.machine import DMA_BUS, IO_BASE, Machine, Ram
+from asyncnic.devices.qemu.wire import SocketWire
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.descriptors import InitBlock
 from asyncnic.pcnet32.memory import DmaMemory
-from asyncnic.pcnet32.model import Am79C970A
-from asyncnic.pcnet32.quirks import QEMU, Quirks
+from asyncnic.pcnet32.model.chip import Am79C970A
+from asyncnic.pcnet32.model.quirks import QEMU, Quirks
 
 MAC = bytes.fromhex("525400123456")
 MEMORY = 1 << 18

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from asyncnic.devices.qemu_machine import DMA_BUS
+from asyncnic.devices.qemu.machine import DMA_BUS
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.descriptors import ADD_FCS, ENP, LTINT, OWN, STP
 from tests.differential.rig import MAC, RX_BUFFERS, RX_RING, TX_BUFFERS, TX_RING, Rig

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from asyncnic.devices.qemu_machine import DMA_BUS
+from asyncnic.devices.qemu.machine import DMA_BUS
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.descriptors import ADD_FCS, ENP, LTINT, OWN, STP, multicast_hash
-from asyncnic.pcnet32.quirks import QEMU
+from asyncnic.pcnet32.model.quirks import QEMU
 from tests.differential.rig import MAC, MEMORY, RX_BUFFERS, RX_RING, TX_BUFFERS, TX_RING, Rig
 
 BROADCAST = b"\xff" * 6

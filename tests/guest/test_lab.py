@@ -20,7 +20,7 @@ from asyncnic.bench.guest.kernel import installed
 from asyncnic.bench.guest.lab import ADDRESS, Lab
 from asyncnic.bench.guest.python_tree import program_entries
 from asyncnic.bench.guest_experiments import measure_tcp, measure_udp, show_tcp, show_udp
-from asyncnic.devices.device import DeviceError
+from asyncnic.errors import DeviceError
 
 FLOOD = 20_000
 CONFIG = f"/sys/bus/pci/devices/{NIC_ADDRESS}/config"

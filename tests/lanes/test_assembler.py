@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncnic.lanes.assembler import CONDITIONS, R0, R1, R2, R6, R7, R10, Assembler, Register
-from asyncnic.lanes.kernel import CounterMap, load_program, try_program
+from asyncnic.linux.bpf import CounterMap, load_program, try_program
 
 WORD = 0xFFFF_FFFF_FFFF_FFFF
 words = st.one_of(st.integers(0, WORD), st.sampled_from((0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 1 << 63, WORD)))

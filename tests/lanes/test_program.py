@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncnic.lanes.assembler import Assembler
-from asyncnic.lanes.kernel import CounterMap, load_program, try_program
 from asyncnic.lanes.program import (
     ACCEPTED,
     COUNTER_OCTETS,
@@ -24,6 +23,7 @@ from asyncnic.lanes.program import (
 )
 from asyncnic.lanes.reading import classify, queue_of
 from asyncnic.lanes.rules import MAX_SHED_RULES, MAX_TERMS, LaneRule, Rule, parse_lanes, parse_shed
+from asyncnic.linux.bpf import CounterMap, load_program, try_program
 from tests.lanes.frames import CORNERS, PING4, frames, rule_texts, udp4
 
 lane_lists = st.lists(rule_texts, min_size=1, max_size=4).map(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroute2 import IPRoute
 
-from asyncnic.devices.device import DeviceError
+from asyncnic.errors import DeviceError
 from asyncnic.lanes import steering as steering_module
 from asyncnic.lanes.reading import classify
 from asyncnic.lanes.rules import LaneRule, Rule, parse_lanes, parse_shed

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.descriptors import ENP, OWN, STP, InitBlock, byte_count, ring_length_code
 from asyncnic.pcnet32.memory import DmaMemory
-from asyncnic.pcnet32.model import Am79C970A
-from asyncnic.pcnet32.quirks import SILICON, Quirks
+from asyncnic.pcnet32.model.chip import Am79C970A
+from asyncnic.pcnet32.model.quirks import SILICON, Quirks
 
 MAC = bytes.fromhex("525400123456")
 PEER = bytes.fromhex("525400aabbcc")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asyncnic.errors import SettingsError
-from asyncnic.settings import load
+from asyncnic.settings.model import load
 from asyncnic.stacks.choice import choose
 
 

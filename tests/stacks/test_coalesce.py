@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asyncnic.stacks.coalesce import Coalescer
 
-compiled = importlib.import_module("asyncnic._compiled")
+compiled = importlib.import_module("asyncnic.hot._compiled")
 
 OWN = ip_address("192.0.2.2")
 PEER = ip_address("192.0.2.1")

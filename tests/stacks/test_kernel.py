@@ -11,8 +11,8 @@ from ipaddress import ip_interface
 
 import pytest
 
-from asyncnic.devices.device import DeviceError
-from asyncnic.nic import Nic, open_nic
+from asyncnic.errors import DeviceError
+from asyncnic.nic.nic import Nic, open_nic
 from asyncnic.stacks.kernel import KernelStack
 from tests.wire import Wire, frame, make_tap
 

@@ -117,7 +117,7 @@ def test_a_tap_that_is_deleted_under_flood(run: Run, tap_name: str) -> None:
 
 def test_a_stack_that_raises_now_and_then(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "from asyncnic.nic import Nic\n\n"
+        "from asyncnic.nic.nic import Nic\n\n"
         "async def moody(nic: Nic) -> None:\n"
         "    async for frame in nic.frames():\n"
         "        if frame[17] % 7 == 0:\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncnic.top import KNOBS
+from asyncnic.client.top import KNOBS
 from tests.system.flood import flood
 from tests.system.service import ASYNCNIC, HOST, Run, asyncnic, environment, wait_until
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncnic.client import Endpoint
+from asyncnic.client.client import Endpoint
 from tests.system.flood import flood
 from tests.system.privileges import NO_CAPABILITIES
 from tests.system.service import HOST, Run, Service, asyncnic, imbalance, ledger_of, program, wait_until

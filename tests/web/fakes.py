@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from asyncnic.burst import Burst
-from asyncnic.histogram import BURST_FRAMES, SECONDS, Histogram
-from asyncnic.knobs import Knobs
-from asyncnic.ledger import Accounts, LaneAccount, Ledger
-from asyncnic.nic import Counters
+from asyncnic.nic.burst import Burst
+from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
+from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
+from asyncnic.nic.nic import Counters
 from asyncnic.pcnet32.descriptors import ENP, ONES, OWN, STP
-from asyncnic.settings import load
-from asyncnic.web.observed import Observed, Outcomes
+from asyncnic.service.observed import Observed, Outcomes
+from asyncnic.settings.knobs import Knobs
+from asyncnic.settings.model import load
 from asyncnic.web.security import WebConfig
 from asyncnic.web.server import WebServer
 
@@ -29,7 +29,7 @@ class FakeDevice:
 
 @dataclass
 class FakeNic:
-    """See `asyncnic.web.observed.NicView`."""
+    """See `asyncnic.service.observed.NicView`."""
 
     device: FakeDevice = field(default_factory=FakeDevice)
     device_up: bool = True

@@ -6,7 +6,7 @@ import struct
 import aiohttp
 
 from asyncnic import pcapng
-from asyncnic.burst import Burst
+from asyncnic.nic.burst import Burst
 from asyncnic.web.capture import BUFFER_FRAMES, MOST_CAPTURES, CaptureBuffer, Captures
 from tests.web.fakes import FakeNic, get, observe, serving
 

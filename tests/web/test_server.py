@@ -7,8 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from asyncnic.devices.device import DeviceError, DeviceLost
-from asyncnic.errors import Failed, SettingsError
+from asyncnic.errors import DeviceError, DeviceLost, Failed, SettingsError
 from asyncnic.web.security import HttpConfig, WebConfig
 from asyncnic.web.server import WebServer
 from tests.web.fakes import FakeNic, Reloads, get, observe, serving

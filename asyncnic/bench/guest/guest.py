@@ -16,7 +16,7 @@ from typing import Self
 
 from asyncnic.bench.guest.cpio import Entry
 from asyncnic.bench.guest.image import Image
-from asyncnic.devices.qemu_process import QemuProcess
+from asyncnic.devices.qemu.process import QemuProcess
 
 NIC_ADDRESS = "0000:00:03.0"
 _NIC_SLOT = 3

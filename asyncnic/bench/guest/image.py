@@ -19,7 +19,7 @@ from pathlib import Path
 from asyncnic.bench.guest import kernel as kernels
 from asyncnic.bench.guest import python_tree
 from asyncnic.bench.guest.cpio import Entry, archive, directory, regular
-from asyncnic.devices.device import DeviceError
+from asyncnic.errors import DeviceError
 
 BUSYBOX_PACKAGE = "busybox-static"
 BOOT_MODULES = (

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from asyncnic.devices.device import DeviceError
+from asyncnic.errors import DeviceError
 
 PACKAGE = "linux-image-amd64"
 _XZ = b"\xfd7zXZ\0"

@@ -21,8 +21,8 @@ from asyncnic.bench.guest.cpio import Entry
 from asyncnic.bench.guest.guest import NIC_ADDRESS, Guest, GuestError
 from asyncnic.bench.guest.image import build_image
 from asyncnic.bench.guest.python_tree import PACKAGES
-from asyncnic.devices import tun
-from asyncnic.devices.link import LinkCounters
+from asyncnic.linux import tun
+from asyncnic.linux.link import LinkCounters
 
 TAP = "lab0"
 HOST = "192.0.2.1"

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from asyncnic.burst import Burst
+from asyncnic.nic.burst import Burst
 
 Flows = dict[bytes, tuple[Callable[[bytes, Any], None], tuple[Any, ...]]]
 """Octets 26..37 of a frame (source, target, ports) -> the protocol's `datagram_received` and the address it is told."""

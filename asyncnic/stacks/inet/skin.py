@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from time import monotonic
 from typing import Protocol
 
-from asyncnic.burst import Burst
+from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.services import Service, parse_service
 from asyncnic.stacks.inet.stack import Inet
 

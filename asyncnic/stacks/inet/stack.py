@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TypeVar
 
 from asyncnic import hot
-from asyncnic.burst import Burst
+from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet import fast
 from asyncnic.stacks.inet.addresses import is_multicast
 from asyncnic.stacks.inet.endpoint import Endpoint, parse_address

@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncnic.burst import Burst
+from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.fast import Flows, udp_burst
 from tests.stacks.inet.wire import BROADCAST, HOST, MAC, PEER, ipv4, packed, udp, udp4
 

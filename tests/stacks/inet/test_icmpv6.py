@@ -3,19 +3,7 @@ import struct
 import pytest
 
 from asyncnic.stacks.inet.ratelimit import BURST
-from tests.stacks.inet.wire import (
-    HOST6,
-    LOCAL6,
-    PEER6,
-    PEER_LOCAL6,
-    Bench,
-    group_mac,
-    icmp6,
-    ipv6,
-    packed,
-    udp,
-    udp6,
-)
+from tests.stacks.inet.wire import HOST6, LOCAL6, PEER6, PEER_LOCAL6, Bench, group_mac, icmp6, ipv6, packed, udp, udp6
 
 
 def ready() -> Bench:

@@ -1,19 +1,5 @@
 from asyncnic.stacks.inet.nexthop import LIMIT
-from tests.stacks.inet.wire import (
-    FAR,
-    FAR6,
-    HOST,
-    HOST6,
-    MAC,
-    ROUTER_MAC,
-    Bench,
-    arp,
-    echo4,
-    icmp6,
-    ipv4,
-    ipv6,
-    packed,
-)
+from tests.stacks.inet.wire import FAR, FAR6, HOST, HOST6, MAC, ROUTER_MAC, Bench, arp, echo4, icmp6, ipv4, ipv6, packed
 
 
 def test_an_answer_off_the_link_goes_back_by_the_router_that_asked() -> None:

@@ -4,7 +4,7 @@ from ipaddress import ip_interface
 
 import pytest
 
-from asyncnic.burst import Burst
+from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet import InetStack
 from asyncnic.stacks.inet.services import UdpDiscard, parse_service
 from tests.stacks.inet.wire import HOST, HOST6, MAC, PEER, arp, udp4, udp6

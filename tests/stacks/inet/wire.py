@@ -4,7 +4,7 @@ import struct
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
-from asyncnic.burst import Burst
+from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.outcomes import LABELS
 from asyncnic.stacks.inet.stack import Inet
 

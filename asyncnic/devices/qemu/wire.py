@@ -1,0 +1,235 @@
+"""What QEMU's NIC is plugged into: a TAP, or a Unix datagram socket in tests.
+
+QEMU reads its wire whenever there is something to read, and hands it to the chip at once. A chip that is stopped or
+suspended discards it without a count (fact sheet 7.2), so a TAP's wire has a gate: while it is closed, a socket
+filter makes the kernel drop what comes, and count it. Closing waits until QEMU has read what stood in the queue. Thus
+every frame that the TAP counted as sent is in a descriptor or in CSR112. This starts no QEMU and reads no frame that
+is meant for the chip.
+"""
+
+import ctypes
+import fcntl
+import os
+import select
+import socket
+import struct
+import time
+from contextlib import suppress
+from typing import Protocol
+
+from asyncnic.devices.device import DeviceOptions, WireCounters
+from asyncnic.errors import DeviceError, DeviceLost
+from asyncnic.linux import tun
+from asyncnic.linux.link import LinkCounters, LinkWanted, set_queue_length, set_up
+
+_TUNATTACHFILTER = 0x4010_54D5
+_TUNDETACHFILTER = 0x4010_54D6
+_BPF_RETURN = 0x06
+_FROM_TAP = 65536
+_RTMGRP_LINK = 1
+_ANNOUNCEMENT = 65536
+_SETTLE_SECONDS = 1.0
+_SETTLE_STEP = 0.001
+
+
+class Wire(Protocol):
+    """A wire for QEMU's NIC."""
+
+    netdev: str
+    """QEMU's back end for it, "{fd}" standing for the descriptor."""
+
+    def fileno(self) -> int:
+        """The descriptor that QEMU inherits."""
+
+    def news(self) -> int:
+        """A descriptor that is readable when the wire may have gone."""
+
+    def gone(self) -> bool:
+        """Whether the wire is gone; consumes the readiness of `news`."""
+
+    def open_gate(self) -> None:
+        """Let frames through to the chip."""
+
+    def close_gate(self) -> None:
+        """Keep frames from the chip; return when QEMU has read those that stood in the queue (a second at most)."""
+
+    def counters(self) -> WireCounters | None:
+        """What the wire has counted since it was made; None where it cannot be asked.
+
+        Raises:
+            DeviceLost: the wire is gone.
+        """
+
+    async def apply_knobs(self) -> None:
+        """See `asyncnic.devices.device.Device.apply_knobs`."""
+
+    async def attach(self) -> bool:
+        """Attach to the wire if that is not so, its gate closed. False when there is no such wire now.
+
+        Raises:
+            DeviceError: there is one, and it cannot be attached to.
+        """
+
+    def close(self) -> None:
+        """Let go of the wire. Idempotent."""
+
+
+class SocketWire:
+    """One datagram a frame; the other end of the pair is `peer`. It has no gate: whoever has `peer` need not send."""
+
+    netdev = "dgram,local.type=fd,local.str={fd}"
+
+    def __init__(self) -> None:
+        self.peer, self._end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._news = os.eventfd(0)  # there is never any: this wire ends with us
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    def news(self) -> int:
+        return self._news
+
+    def gone(self) -> bool:
+        return False
+
+    def open_gate(self) -> None:
+        pass
+
+    def close_gate(self) -> None:
+        settle(self._end.fileno())
+
+    def counters(self) -> None:
+        return None
+
+    async def apply_knobs(self) -> None:
+        pass
+
+    async def attach(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if self._end.fileno() >= 0:
+            os.close(self._news)
+        self._end.close()
+        self.peer.close()
+
+
+class TapWire:
+    """A TAP of this host, by its name. `attach` makes it when there is none, and sets its host side up."""
+
+    netdev = "tap,fd={fd}"
+
+    def __init__(self, name: str, options: DeviceOptions) -> None:
+        self.name = name
+        self._options = options
+        self._queue_length = options.knobs.tap_queue
+        self._tap = -1
+        self._link: LinkCounters | None = None
+        # The TAP itself would wake us for every frame; the kernel's announcements of changed links are rare.
+        self._news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+        self._news.bind((0, _RTMGRP_LINK))
+        self._before = self._last = WireCounters(0, 0)
+        self._zero = (0, 0)
+        self._drop_all = ctypes.create_string_buffer(struct.pack("=HBBI", _BPF_RETURN, 0, 0, 0))
+
+    def fileno(self) -> int:
+        return self._tap
+
+    def news(self) -> int:
+        return self._news.fileno()
+
+    def gone(self) -> bool:
+        with suppress(OSError):  # nothing more to read, or more news than it could hold
+            while True:
+                self._news.recv(_ANNOUNCEMENT)
+        return not self._attached()
+
+    async def attach(self) -> bool:
+        if self._attached():
+            return True
+        first = self._link is None
+        self._detach()
+        if not (first or tun.exists(self.name)):
+            return False  # a TAP that was deleted is waited for, not made again: whoever deleted it may mean it
+        self._before = self._last
+        self._tap = tun.attach(self.name)
+        try:
+            self._filter()
+            knobs = self._options.knobs
+            await set_up(self.name, LinkWanted(self._options.mtu, knobs.tap_queue, self._options.host_address))
+            with suppress(BlockingIOError):  # these frames are older than the chip
+                while True:
+                    os.read(self._tap, _FROM_TAP)
+            self._link = LinkCounters(self.name, socket.if_nametoindex(self.name))
+            self._zero = self._link.read()
+        except BaseException:
+            self._detach()
+            raise
+        return True
+
+    def _attached(self) -> bool:
+        if self._tap < 0:
+            return False
+        wire = select.poll()
+        wire.register(self._tap, 0)
+        return not wire.poll(0)
+
+    def _filter(self) -> None:
+        """Have the kernel drop, and count as `tx_dropped`, every frame that is sent to the TAP."""
+        fcntl.ioctl(self._tap, _TUNATTACHFILTER, struct.pack("@HP", 1, ctypes.addressof(self._drop_all)))
+
+    def open_gate(self) -> None:
+        with suppress(OSError):  # the TAP was deleted: `counters` and the lane say so
+            fcntl.ioctl(self._tap, _TUNDETACHFILTER, bytes(16))
+
+    def close_gate(self) -> None:
+        with suppress(OSError):
+            self._filter()
+            settle(self._tap)
+
+    def counters(self) -> WireCounters:
+        if self._link is None:
+            raise DeviceLost("the TAP is gone")
+        packets, dropped = self._link.read()
+        lost = dropped - self._zero[1]
+        self._last = WireCounters(
+            self._before.offered + packets - self._zero[0] + lost,
+            self._before.dropped + lost,
+        )
+        return self._last
+
+    async def apply_knobs(self) -> None:
+        knobs = self._options.knobs
+        if knobs.tap_queue == self._queue_length:
+            return
+        try:
+            await set_queue_length(self.name, knobs.tap_queue)
+        except DeviceError:
+            knobs.tap_queue = self._queue_length
+            raise
+        self._queue_length = knobs.tap_queue
+
+    def close(self) -> None:
+        self._detach()
+        self._news.close()
+
+    def _detach(self) -> None:
+        if self._link is not None:
+            self._link.close()
+        if self._tap >= 0:
+            os.close(self._tap)
+            self._tap = -1
+
+
+def settle(descriptor: int) -> None:
+    """Wait until nothing has stood in the descriptor's queue at two looks in a row, a second at most.
+
+    Two, since a sender on another processor may be past the filter and not yet in the queue.
+    """
+    queue = select.poll()
+    queue.register(descriptor, select.POLLIN)
+    empty = 0
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while empty < 2 and time.monotonic() < deadline:
+        empty = 0 if any(events & select.POLLIN for _, events in queue.poll(0)) else empty + 1
+        time.sleep(_SETTLE_STEP)

@@ -1,0 +1,189 @@
+"""Queue delivery: a reader with priority, a bounded queue, and a worker. The classic shape, kept for comparison.
+
+The reader stands for the interrupt handler of an in-kernel driver: it empties the wire before the worker gets a turn,
+copying each frame into the queue or throwing it away when the queue is full. Under a flood most of the CPU then goes
+into frames that are thrown away; that is what direct delivery avoids. Policy "pause" stops reading instead, which
+leaves the overload on the wire.
+
+With several lanes there is a queue for each, and their limit is of all together: the worker empties them in the lanes'
+order, and when they are full it is a frame of the last lane that has any which is dropped for one of a lane before it.
+
+The queues are a slab of fixed slots: they grow with nothing.
+"""
+
+import asyncio
+from collections import deque
+
+from asyncnic.nic.burst import Burst
+from asyncnic.nic.receiver import Receiver
+
+SLOT = 2048
+READER_TURN = 1000
+"""Frames that the reader takes before it lets the worker run: as many as a TAP's queue holds. Without an end to its
+turn, a flood faster than the reader would stop the event loop for good."""
+
+
+class LaneQueue:
+    """One lane's frames, oldest first, as (slot, length); and what became of those that are no longer here."""
+
+    __slots__ = ("frames", "newest", "octets", "oldest", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[int, int]] = deque()
+        self.frames = 0
+        self.octets = 0
+        self.newest = 0
+        self.oldest = 0
+
+
+class QueueDelivery:
+    """A bounded queue between `receiver` and the stack; limit and policy are read live from the receiver's knobs."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._slots = receiver.knobs.queue_limit
+        self._slab = memoryview(bytearray(SLOT * self._slots))
+        self._free = list(range(self._slots))
+        self._queues = [LaneQueue() for _ in receiver.drivers]
+        self._waiting = 0
+        self._burst: Burst | None = None
+        self._burst_lane = 0
+        self._burst_slots: list[int] = []
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._reader = asyncio.create_task(self._read(), name="asyncnic queue reader")
+
+    async def next_burst(self) -> Burst:
+        """See `Delivery.next_burst`. All frames of a burst are of one lane."""
+        self._leave()
+        await asyncio.sleep(0)
+        while not self._waiting:
+            if self._reader.done():
+                self._reader.result()
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        knobs, receiver = self._receiver.knobs, self._receiver
+        lane = next(lane for lane, queue in enumerate(self._queues) if queue.waiting)
+        queue = self._queues[lane].waiting
+        taken = [queue.popleft() for _ in range(min(knobs.rx_budget, len(queue)))]
+        self._waiting -= len(taken)
+        self._burst_lane = lane
+        self._burst_slots = [slot for slot, _ in taken]
+        deadline = receiver.clock() + knobs.rx_time_budget
+        offsets = [slot * SLOT for slot in self._burst_slots]
+        self._burst = Burst(self._slab, offsets, [length for _, length in taken], deadline, receiver.clock)
+        return self._burst
+
+    def delivered(self, lane: int) -> tuple[int, int]:
+        """Frames and octets taken by the stack out of the queue."""
+        queue, burst = self._queues[lane], self._burst
+        if burst is None or lane != self._burst_lane:
+            return queue.frames, queue.octets
+        return queue.frames + burst.taken, queue.octets + sum(burst.lengths[: burst.taken])
+
+    def in_flight(self, lane: int) -> int:
+        """Frames in the queue, and those of the burst in hand that the stack has not taken."""
+        burst = self._burst if lane == self._burst_lane else None
+        return len(self._queues[lane].waiting) + (len(burst) - burst.taken if burst is not None else 0)
+
+    def dropped(self, lane: int) -> dict[str, int]:
+        """Frames dropped at the full queue: the arriving ones ("newest") or the longest waiting ("oldest")."""
+        queue = self._queues[lane]
+        return {"newest": queue.newest, "oldest": queue.oldest}
+
+    async def close(self) -> None:
+        """End the reader."""
+        self._leave()
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+
+    def _leave(self) -> None:
+        """Free the slots of the frames that the stack took; put the others back where they were, at the front."""
+        burst = self._burst
+        if burst is None:
+            return
+        self._burst = None
+        taken = burst.taken or len(burst)
+        queue = self._queues[self._burst_lane]
+        queue.frames += taken
+        queue.octets += sum(burst.lengths[:taken])
+        self._free.extend(self._burst_slots[:taken])
+        left = list(zip(self._burst_slots[taken:], burst.lengths[taken:], strict=True))
+        queue.waiting.extendleft(reversed(left))
+        self._waiting += len(left)
+        self._room.set()
+
+    async def _read(self) -> None:
+        """The reader: until the receiver is exhausted, everything that the wire has, then one turn for the others."""
+        receiver = self._receiver
+        while True:
+            turn = 0
+            while turn < READER_TURN and self._may_read() and (burst := receiver.next_burst()) is not None:
+                turn += len(burst)
+                self._enqueue(burst)
+            receiver.leave()
+            self._arrived.set()
+            if not self._may_read():
+                self._room.clear()
+                await self._room.wait()
+            elif turn:
+                await asyncio.sleep(0)
+            elif receiver.exhausted:
+                return
+            else:
+                await receiver.wait()
+
+    def _may_read(self) -> bool:
+        """Whether the reader may take frames: always, but for policy "pause" and a full queue."""
+        return self._receiver.knobs.queue_policy != "pause" or self._slots_free() > 0
+
+    def _slots_free(self) -> int:
+        """Frames that may be added now. The limit may have been turned up, or down below what the queue holds."""
+        limit = self._receiver.knobs.queue_limit
+        if limit > self._slots:
+            self._grow(limit)
+        return min(limit - self._waiting, len(self._free))
+
+    def _grow(self, slots: int) -> None:
+        """Move to a larger slab. A burst in hand keeps the old one, where its frames are."""
+        slab = memoryview(bytearray(SLOT * slots))
+        slab[: len(self._slab)] = self._slab
+        self._slab = slab
+        self._free.extend(range(self._slots, slots))
+        self._slots = slots
+
+    def _enqueue(self, burst: Burst) -> None:
+        policy, slab, memory = self._receiver.knobs.queue_policy, self._slab, burst.memory
+        queue = self._queues[self._receiver.current]
+        free = self._slots_free()
+        for offset, length in zip(burst.offsets, burst.lengths, strict=True):
+            if free > 0:
+                free -= 1
+                slot = self._free.pop()
+            elif policy == "pause":
+                return
+            else:
+                slot = self._dropped_for(queue, policy)
+            burst.taken += 1
+            if slot < 0:
+                continue
+            start = slot * SLOT
+            slab[start : start + length] = memory[offset : offset + length]
+            queue.waiting.append((slot, length))
+            self._waiting += 1
+
+    def _dropped_for(self, mine: LaneQueue, policy: str) -> int:
+        """The slot of a frame that is dropped for one of lane `mine`; -1 when it is the arriving one."""
+        last = next(queue for queue in reversed(self._queues) if queue.waiting or queue is mine)
+        if last is mine and (policy == "drop-newest" or not mine.waiting):
+            mine.newest += 1
+            return -1
+        if policy == "drop-newest":
+            slot, _ = last.waiting.pop()
+            last.newest += 1
+        else:
+            slot, _ = last.waiting.popleft()
+            last.oldest += 1
+        self._waiting -= 1
+        return slot

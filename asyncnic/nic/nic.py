@@ -1,0 +1,330 @@
+"""The nic: what a stack coroutine holds, and what the metrics read.
+
+    async with asyncnic.open_nic("tap:asyncnic0", rx_ring=256) as nic:
+        async for burst in nic:
+            for frame in burst:
+                ...
+
+It ties device, drivers and delivery together and adds them up, lane by lane. It moves no frame itself: receiver.py
+takes them, delivery/ hands them on.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from asyncnic.devices import open_device
+from asyncnic.devices.device import Device, DeviceOptions, Lane, LaneCounters, WireCounters
+from asyncnic.errors import DeviceError, DeviceLost
+from asyncnic.nic.burst import Burst, Clock
+from asyncnic.nic.delivery.delivery import Delivery
+from asyncnic.nic.delivery.direct import DirectDelivery
+from asyncnic.nic.delivery.queue import QueueDelivery
+from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
+from asyncnic.nic.receiver import Receiver
+from asyncnic.pcnet32 import registers as reg
+from asyncnic.pcnet32.driver.driver import ChipError, Driver, Layout
+from asyncnic.settings.knobs import Knobs
+
+ETHERNET_OVERHEAD = 18
+"""Octets of a frame around its MTU of payload: the header, and an 802.1Q tag."""
+
+_DRIVER_DROPS = ("error_descriptor", "buffer", "length", "no_start", "oversize")
+_DELIVERIES: Mapping[str, Callable[[Receiver], Delivery]] = {"direct": DirectDelivery, "queue": QueueDelivery}
+_REGISTERS = (
+    reg.CSR_STATUS,
+    reg.INTERRUPT_MASK,
+    reg.FEATURES,
+    reg.EXTENDED_CONTROL,
+    reg.MODE,
+    reg.MISSED_FRAMES,
+)
+_BCRS = (reg.BCR_LINK_LED, reg.BCR_BURST_CONTROL, reg.BCR_SOFTWARE_STYLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """The nic's counters at one moment. All but the octets count events; all are monotonic."""
+
+    delivered_frames: int
+    delivered_bytes: int
+    transmitted_frames: int
+    transmitted_bytes: int
+    interrupts: int
+    bursts: int
+    budget_frames: int
+    budget_time: int
+    resets: int
+
+
+class Nic:
+    """An open NIC. Made by `open_nic`; iterate it from one task only.
+
+    Attributes:
+        device: where the chip comes from.
+        mac: the station address, 6 octets.
+        mtu: octets of payload in a frame, at most.
+        knobs: the live back-pressure knobs.
+        delivery_name: "direct" or "queue".
+    """
+
+    def __init__(
+        self, device: Device, receiver: Receiver, delivery: Delivery, *, mac: bytes, mtu: int, delivery_name: str
+    ) -> None:
+        self.device = device
+        self.mac = mac
+        self.mtu = mtu
+        self.knobs = receiver.knobs
+        self.delivery_name = delivery_name
+        self.burst_frames = receiver.burst_frames
+        self.delivery_seconds = receiver.delivery_seconds
+        self._receiver = receiver
+        self._delivery = delivery
+        self._watcher: Callable[[Burst], None] | None = None
+        self._wire: WireCounters | None = None
+
+    # -- The stack's side ---------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> "Nic":
+        return self
+
+    async def __anext__(self) -> Burst:
+        burst = await self._delivery.next_burst()
+        if self._watcher is not None:
+            self._watcher(burst)
+        return burst
+
+    async def frames(self) -> AsyncIterator[memoryview]:
+        """The frames one by one, each valid until the next is asked for."""
+        async for burst in self:
+            for frame in burst:
+                yield frame
+
+    def send(self, frame: bytes | bytearray | memoryview) -> bool:
+        """Send a frame (from 14 octets on, without FCS). False: the transmit ring is full, or there is no device;
+        counted.
+
+        The card is told once a burst, or once a turn of the event loop.
+        """
+        return self._receiver.send(frame)
+
+    async def writable(self) -> None:
+        """Return when `send` has room."""
+        await self._receiver.writable()
+
+    def accept_multicast(self, groups: set[bytes]) -> None:
+        """Let the card's hash filter pass these group addresses, and no others but those they collide with."""
+        for driver in self._receiver.drivers:
+            driver.accept_multicast(groups)
+
+    # -- The service's side -------------------------------------------------------------------------------------------
+
+    @property
+    def device_up(self) -> bool:
+        """Whether the device is attached and its chip runs."""
+        return self._receiver.device_up
+
+    def stop(self) -> None:
+        """Take no more frames. Iteration delivers what the rings hold and then ends."""
+        self._receiver.stop()
+
+    async def close(self) -> None:
+        """Stop the chips and let go of the device. Frames not delivered by now stay in flight in the last ledger."""
+        await self._delivery.close()
+        await self._receiver.close()
+        await self.device.close()
+
+    def watch(self, watcher: Callable[[Burst], None] | None) -> None:
+        """Show each burst to `watcher` before the stack sees it; None ends that.
+
+        For captures: it must be quick and take nothing.
+        """
+        self._watcher = watcher
+
+    # -- The observer's side ------------------------------------------------------------------------------------------
+
+    def ledger(self) -> Ledger:
+        """Where every frame is at this moment. Read it on the loop's thread, between two steps of the stack."""
+        return self.accounts().total
+
+    def accounts(self) -> Accounts:
+        """The same, lane by lane, with what was shed before any lane."""
+        wire = self._read_wire()
+        lanes = {lane.name: self._account(number, lane, wire) for number, lane in enumerate(self.device.lanes)}
+        if wire is None:
+            return Accounts(sum(account.ledger.offered for account in lanes.values()), lanes)
+        return Accounts(wire.offered, lanes, wire.shed, wire.shed_total)
+
+    def _account(self, number: int, lane: Lane, wire: WireCounters | None) -> LaneAccount:
+        """One lane's part. Where the wire cannot be asked, what came off it is what was offered."""
+        driver = self._receiver.drivers[number]
+        if self._receiver.device_up:
+            driver.sample_missed()
+        counters = driver.rx.counters
+        if wire is None:
+            on_wire = LaneCounters(counters.seen + driver.rx.finished() + driver.missed, 0)
+        else:
+            on_wire = wire.lanes[number] if wire.lanes else LaneCounters(wire.offered, wire.dropped)
+        delivered, octets = self._delivery.delivered(number)
+        ledger = Ledger(
+            offered=on_wire.offered,
+            delivered=delivered,
+            filtered=lane.filtered + counters.filtered,
+            in_flight=self._receiver.in_flight(number) + self._delivery.in_flight(number),
+            dropped={
+                "kernel": {"tap_queue_full": on_wire.dropped},
+                "card": {"miss": driver.missed},
+                "driver": {reason: getattr(counters, reason) for reason in _DRIVER_DROPS},
+                "queue": self._delivery.dropped(number),
+            },
+        )
+        return LaneAccount(ledger, octets, on_wire.waiting)
+
+    @property
+    def counters(self) -> Counters:
+        """The counters as they stand."""
+        receiver = self._receiver
+        for driver in receiver.drivers:
+            driver.tx.reap()
+        delivered = [self._delivery.delivered(lane) for lane in range(len(receiver.drivers))]
+        return Counters(
+            delivered_frames=sum(frames for frames, _ in delivered),
+            delivered_bytes=sum(octets for _, octets in delivered),
+            transmitted_frames=sum(driver.tx.counters.frames for driver in receiver.drivers),
+            transmitted_bytes=sum(driver.tx.counters.octets for driver in receiver.drivers),
+            interrupts=receiver.interrupts,
+            bursts=receiver.bursts,
+            budget_frames=receiver.budget_frames,
+            budget_time=receiver.budget_time,
+            resets=receiver.resets,
+        )
+
+    @property
+    def receive_errors(self) -> dict[str, int]:
+        """Error units in the receive rings: crc, framing, overflow, buffer, length."""
+        return _add(driver.rx.errors for driver in self._receiver.drivers)
+
+    @property
+    def transmit_errors(self) -> dict[str, int]:
+        """Frames that did not leave, by reason."""
+        return _add(driver.tx.errors for driver in self._receiver.drivers)
+
+    @property
+    def resyncs(self) -> int:
+        """Times that a ring walk had to follow a card which jumped descriptors."""
+        return sum(driver.rx.counters.resyncs for driver in self._receiver.drivers)
+
+    @property
+    def queue_frames(self) -> int:
+        """Frames that wait in the delivery's queue; 0 for direct delivery."""
+        return sum(self._delivery.in_flight(lane) for lane in range(len(self._receiver.drivers)))
+
+    @property
+    def chip(self) -> str:
+        """The part's name, as it identified itself."""
+        return self._receiver.drivers[0].chip
+
+    def ring_descriptors(self) -> dict[str, dict[str, int]]:
+        """Descriptors by ring ("rx", "tx") and owner ("card", "host"), now."""
+        drivers = self._receiver.drivers
+        rx_card = sum(driver.rx.card_descriptors() for driver in drivers)
+        tx_card = sum(driver.tx.pending for driver in drivers)
+        return {
+            "rx": {"card": rx_card, "host": sum(driver.rx.size for driver in drivers) - rx_card},
+            "tx": {"card": tx_card, "host": sum(driver.tx.size for driver in drivers) - tx_card},
+        }
+
+    def registers(self) -> dict[str, int]:
+        """The first lane's registers that can be read without effect, by name ("CSR0", "BCR20"), 16 bits each."""
+        driver = self._receiver.drivers[0]
+        named = {f"CSR{number}": driver.read_csr(number) for number in _REGISTERS}
+        return named | {f"BCR{number}": driver.read_bcr(number) for number in _BCRS}
+
+    def ring_words(self) -> dict[str, list[tuple[int, int, int]]]:
+        """The first lane's rings ("rx", "tx"): (address, status word, count or error word) of each descriptor."""
+        driver = self._receiver.drivers[0]
+        return {"rx": driver.rx.words(), "tx": driver.tx.words()}
+
+    def _read_wire(self) -> WireCounters | None:
+        """The wire's count now, or the last one where the wire is gone."""
+        with suppress(DeviceLost):  # the receiver meets the loss by itself, at the next frame that it cannot take
+            self._wire = self.device.wire()
+        return self._wire
+
+
+def _add(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Sum of dictionaries that have the same keys."""
+    total: dict[str, int] = {}
+    for one in counts:
+        for name, value in one.items():
+            total[name] = total.get(name, 0) + value
+    return total
+
+
+@asynccontextmanager
+async def open_nic(
+    device: str,
+    *,
+    mac: bytes | None = None,
+    mtu: int = 1500,
+    rx_ring: int = 256,
+    tx_ring: int = 64,
+    host_address: str = "",
+    knobs: Knobs | None = None,
+    delivery: str = "direct",
+    clock: Clock = time.monotonic,
+) -> AsyncIterator[Nic]:
+    """Open a device and bring its chip up; on leaving, stop the chip and let go.
+
+    Args:
+        device: "tap:NAME", "macvtap:INTERFACE", "uio:PCI-ADDRESS" or "qemu:TAPNAME".
+        mac: the station address; None lets the device choose one.
+        mtu: octets of payload in a frame, 68 to 1500.
+        rx_ring, tx_ring: descriptors, a power of two from 1 to 512.
+        host_address: address with prefix length for the host's side of a TAP; empty leaves it alone.
+        knobs: live knobs; they may be changed while the nic runs.
+        delivery: "direct" or "queue".
+        clock: monotonic seconds.
+
+    Raises:
+        DeviceError: the device is absent or cannot be used (`PrivilegeError`: for want of a privilege).
+        ValueError: a ring length that no chip has, or an unknown device or delivery.
+    """
+    knobs = knobs if knobs is not None else Knobs()
+    options = DeviceOptions(
+        mac=mac,
+        mtu=mtu,
+        host_address=host_address,
+        memory_size=Layout.of(rx_ring, tx_ring).size,
+        knobs=knobs,
+    )
+    opened = await open_device(device, options)
+    try:
+        drivers = [
+            Driver(
+                lane.port,
+                rx_ring=rx_ring,
+                tx_ring=tx_ring,
+                max_frame=mtu + ETHERNET_OVERHEAD,
+                mac=mac,
+                filters=not lane.counts_filtered,
+                pause=time.sleep,
+            )
+            for lane in opened.lanes
+        ]
+        receiver = Receiver(opened, drivers, knobs, clock)
+        receiver.start()
+    except ChipError as error:
+        await opened.close()
+        raise DeviceError(f"{device}: {error}") from error
+    except BaseException:
+        await opened.close()
+        raise
+    nic = Nic(
+        opened, receiver, _DELIVERIES[delivery](receiver), mac=drivers[0].address, mtu=mtu, delivery_name=delivery
+    )
+    try:
+        yield nic
+    finally:
+        await nic.close()

@@ -1,0 +1,140 @@
+"""What serves the frames, as the service sees it: in this process, or (workers/) in several.
+
+The service around it owns signals, HTTP and the manager; an engine owns nic and stack. No frame passes here.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from asyncnic.linux.privileges import NET_ADMIN, drop_capabilities, has_capability
+from asyncnic.nic.histogram import Histogram
+from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.service.observed import Observed
+from asyncnic.service.supervisor import Supervisor
+from asyncnic.settings.model import Settings
+from asyncnic.stacks.choice import StackFactory
+
+DRAIN_SECONDS = 5.0
+"""How long a stack may take for what the rings hold when the service stops."""
+TIMER = 0.01
+"""Seconds: the timer whose lateness is the event loop's lag."""
+
+
+class Engine(Protocol):
+    """Frames from the wire to a stack, from open to drained."""
+
+    @property
+    def observed(self) -> Observed:
+        """What there is to see of it; the engine keeps it true."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that `run` may take after `finish`."""
+
+    async def run(self) -> None:
+        """Serve; returns once everything is delivered after `finish`."""
+
+    def finish(self) -> None:
+        """Take no more frames; deliver what the rings hold."""
+
+    async def apply_knobs(self) -> None:
+        """Bring everything to the knobs as they stand in `observed.nic.knobs`.
+
+        Raises:
+            DeviceError: the kernel refuses the new length of the TAP's queue, which alone stays as it was.
+        """
+
+
+class InProcess:
+    """One nic and its stack on this very loop; see `Engine`.
+
+    Args:
+        settings: as loaded.
+        nic: open.
+        make_stack: from `stacks.choice.choose`.
+    """
+
+    patience = DRAIN_SECONDS
+
+    def __init__(self, settings: Settings, nic: Nic, make_stack: StackFactory) -> None:
+        self.nic = nic
+        self.stack = make_stack(nic)
+        self.observed = Observed(nic, settings, time.monotonic(), self.stack.outcomes)
+        self._supervisor = Supervisor(self.stack, self.observed, lambda: nic.counters.delivered_frames)
+
+    async def run(self) -> None:
+        """See `Engine.run`. Measures the loop's lag meanwhile."""
+        async with beside(measure_lag(self.observed.loop_lag)):
+            await self._supervisor.run()
+
+    def finish(self) -> None:
+        """See `Engine.finish`."""
+        self.nic.stop()
+        self._supervisor.finish()
+
+    async def apply_knobs(self) -> None:
+        """See `Engine.apply_knobs`."""
+        await self.nic.device.apply_knobs()
+
+
+@asynccontextmanager
+async def open_in_process(
+    settings: Settings, make_stack: StackFactory, device: str | None = None
+) -> AsyncIterator[InProcess]:
+    """The engine on the nic that `settings` describe, or on `device`, whose host side is somebody else's.
+
+    Raises:
+        DeviceError: see `open_nic`.
+    """
+    async with open_nic(
+        device or settings.device,
+        mac=bytes.fromhex(settings.mac.replace(":", "")) if settings.mac else None,
+        mtu=settings.mtu,
+        rx_ring=settings.rx_ring,
+        tx_ring=settings.tx_ring,
+        host_address=host_address(settings) if device is None else "",
+        knobs=settings.knobs(),
+        delivery=settings.delivery,
+    ) as nic:
+        engine = InProcess(settings, nic, make_stack)
+        try:
+            if engine.stack.set_up is not None:
+                await engine.stack.set_up()
+            if nic.device.backend == "uio":
+                drop_capabilities()  # whoever masters the bus needs no others, and nobody should find them here
+            yield engine
+        finally:
+            if engine.stack.close is not None:
+                engine.stack.close()
+
+
+def host_address(settings: Settings) -> str:
+    """The address to give to the host's side of the TAP; empty: none."""
+    host = settings.host_address
+    if host is not None and not settings.given("host_address") and not has_capability(NET_ADMIN):
+        host = None  # only a default, and an unprivileged run on a TAP made beforehand must not fail for it
+    return str(host or "")
+
+
+async def measure_lag(histogram: Histogram) -> None:
+    """Observe for ever how late a timer of 10 ms fires, in seconds."""
+    while True:
+        # Not the loop's own clock: uvloop's stands still within a turn and ticks in milliseconds.
+        due = time.monotonic() + TIMER
+        await asyncio.sleep(TIMER)
+        histogram.observe(max(0.0, time.monotonic() - due))
+
+
+@asynccontextmanager
+async def beside(*coroutines: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Run `coroutines` beside the body, which gets their tasks; they end with it."""
+    running = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        yield running
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,154 @@
+"""What HTTP may see of the service: the nic as observers read it, and what the service says of itself.
+
+Reading is all that is done through it (but for `watch`, which adds a reader). Everything here is plain values that
+others own and keep; one look at them, on the loop's thread, is one moment.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from asyncnic.errors import Failed
+from asyncnic.nic.burst import Burst
+from asyncnic.nic.histogram import SECONDS, Histogram
+from asyncnic.nic.ledger import Accounts, Ledger
+from asyncnic.settings.knobs import Knobs
+from asyncnic.settings.model import Settings
+
+Outcomes = Mapping[str, Mapping[str, int]]
+"""What a stack did with its frames: protocol to outcome to packets."""
+
+
+class DeviceView(Protocol):
+    """The names of a device."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
+
+
+class CountersView(Protocol):
+    """The nic's plain counters; they only grow."""
+
+    @property
+    def delivered_frames(self) -> int: ...
+    @property
+    def delivered_bytes(self) -> int: ...
+    @property
+    def bursts(self) -> int: ...
+    @property
+    def interrupts(self) -> int: ...
+    @property
+    def budget_frames(self) -> int: ...
+    @property
+    def budget_time(self) -> int: ...
+    @property
+    def transmitted_frames(self) -> int: ...
+    @property
+    def transmitted_bytes(self) -> int: ...
+    @property
+    def resets(self) -> int: ...
+
+
+class NicView(Protocol):
+    """The part of a nic that is observed."""
+
+    @property
+    def device(self) -> DeviceView: ...
+    @property
+    def device_up(self) -> bool: ...
+    @property
+    def chip(self) -> str: ...
+    @property
+    def mac(self) -> bytes: ...
+    @property
+    def knobs(self) -> Knobs: ...
+    @property
+    def counters(self) -> CountersView: ...
+    @property
+    def receive_errors(self) -> Mapping[str, int]: ...
+    @property
+    def transmit_errors(self) -> Mapping[str, int]: ...
+    @property
+    def burst_frames(self) -> Histogram: ...
+    @property
+    def delivery_seconds(self) -> Histogram: ...
+    @property
+    def queue_frames(self) -> int: ...
+    @property
+    def resyncs(self) -> int: ...
+
+    def ledger(self) -> Ledger:
+        """Every term of the conservation law, read now."""
+
+    def accounts(self) -> Accounts:
+        """The same, lane by lane."""
+
+    def ring_descriptors(self) -> Mapping[str, Mapping[str, int]]:
+        """Descriptors by ring ("rx", "tx") and owner ("card", "host")."""
+
+    def registers(self) -> Mapping[str, int]:
+        """The chip's registers by name ("CSR0", "BCR20")."""
+
+    def ring_words(self) -> Mapping[str, Sequence[Sequence[int]]]:
+        """The words of each descriptor of the rings ("rx", "tx"): buffer address, status, count or errors."""
+
+    def watch(self, watcher: Callable[[Burst], None] | None) -> None:
+        """Show each burst to `watcher` as the stack gets it; None ends that.
+
+        Raises:
+            Unwatchable: the bursts are not in this process.
+        """
+
+
+class Unwatchable(Failed):
+    """The nic's bursts cannot be shown. The message says when they can."""
+
+
+async def _fresh(rings: bool) -> None:
+    """Numbers that are read where they are counted are always fresh."""
+
+
+@dataclass(slots=True)
+class Observed:
+    """The service as HTTP sees it. The service keeps it true."""
+
+    nic: NicView
+    settings: Settings
+    started: float
+    """When the service began, in monotonic seconds."""
+    outcomes: Callable[[], Outcomes] = dict
+    phase: str = "starting"
+    """"starting", "running" or "stopping"."""
+    stack_down: str = ""
+    """Why the stack coroutine does not run just now; empty: it does."""
+    stack_failures: int = 0
+    """How often the stack coroutine ended without being asked to."""
+    loop_lag: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    """How late a timer of 10 ms fires, in seconds."""
+    workers: int = 1
+    """Processes that share the frames."""
+    worker_restarts: int = 0
+    """How often one of them ended without being asked to, and was started again."""
+    refresh: Callable[[bool], Awaitable[None]] = _fresh
+    """Await it before a look: brings the numbers of other processes here, with True descriptors and registers too."""
+
+    @property
+    def not_ready(self) -> str:
+        """Why the service is not ready, in one line; empty: it is."""
+        if self.phase != "running":
+            return self.phase
+        if not self.nic.device_up:
+            return f"device {self.nic.device.name} is lost"
+        return self.stack_down
+
+    @property
+    def mac(self) -> str:
+        """The station address as people write it."""
+        return self.nic.mac.hex(":")
+
+    @property
+    def queue_limit(self) -> int:
+        """Frames that may stand between rings and stack: 0 for direct delivery, which has no queue."""
+        return self.nic.knobs.queue_limit if self.settings.delivery == "queue" else 0

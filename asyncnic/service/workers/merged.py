@@ -1,0 +1,137 @@
+"""Several workers' nics as the one that observers read (`service.observed.NicView`). Only sums; asks nobody."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from asyncnic.devices.device import WireCounters
+from asyncnic.errors import DeviceLost
+from asyncnic.lanes.rules import parse_lanes
+from asyncnic.nic.burst import Burst
+from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
+from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
+from asyncnic.nic.nic import Counters
+from asyncnic.service.observed import Unwatchable
+from asyncnic.service.workers.snapshot import NOTHING, Counted, Names, Snapshot, Table, descriptors, total
+from asyncnic.settings.knobs import Knobs
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNames:
+    """The names of the TAP that the workers share."""
+
+    name: str
+    backend: str
+
+
+class MergedNic:
+    """What all workers together have done, as of the last `update`. Chip and address are the same in all of them.
+
+    Args:
+        device: the TAP's names.
+        knobs: the live knobs, the same in all workers; an automatic budget is shown as the largest of theirs.
+    """
+
+    def __init__(self, device: DeviceNames, knobs: Knobs) -> None:
+        self.device = device
+        self.knobs = knobs
+        self.device_up = False
+        self.burst_frames = Histogram(BURST_FRAMES)
+        self.delivery_seconds = Histogram(SECONDS)
+        self.counted = NOTHING
+        self._snapshots: Sequence[Snapshot] = ()
+        self._last_lane = parse_lanes(knobs.lane)[-1].name
+        self._accounts = Accounts(0, {})
+
+    def update(self, snapshots: Sequence[Snapshot], buried: Counted, lost: int, wire: WireCounters, up: bool) -> None:
+        """Show new numbers.
+
+        Args:
+            snapshots: of the workers that are there; at least one once there were any.
+            buried: what workers that are gone had counted.
+            lost: frames that those had read and not accounted for.
+            wire: the TAP's own count.
+            up: whether the TAP is there.
+        """
+        self._snapshots = snapshots or self._snapshots
+        self.counted = counted = total(snapshots, buried)
+        counted.burst_frames.put_into(self.burst_frames)
+        counted.delivery_seconds.put_into(self.delivery_seconds)
+        self.device_up = up and all(snapshot.standing.device_up for snapshot in snapshots)
+        if self.knobs.rx_budget_auto and snapshots:
+            self.knobs.rx_budget = max(snapshot.standing.rx_budget for snapshot in snapshots)
+        # What belongs to nobody is booked on the last lane, which takes what no rule is for.
+        beside = Ledger(
+            lost + wire.dropped, 0, 0, 0, {"kernel": {"tap_queue_full": wire.dropped}, "driver": {"worker_lost": lost}}
+        )
+        lanes = {}
+        for name, lane in counted.lanes.items():
+            in_flight = sum(snapshot.standing.in_flight.get(name, 0) for snapshot in snapshots)
+            ledger = replace(lane.ledger, in_flight=in_flight)
+            lanes[name] = LaneAccount(ledger + beside if name == self._last_lane else ledger, lane.delivered_bytes)
+        self._accounts = Accounts(wire.offered, lanes)
+
+    def ledger(self) -> Ledger:
+        """Where every frame was. Offered is the TAP's own count; all else was counted by the workers, each at a moment
+        of its own, so that under load frames that were on the way between these moments are missing.
+        """
+        return self._accounts.total
+
+    def accounts(self) -> Accounts:
+        """The same, lane by lane. Which lane's queue has dropped is not known: the last one's, it says."""
+        return self._accounts
+
+    @property
+    def chip(self) -> str:
+        return self._snapshots[0].standing.chip
+
+    @property
+    def mac(self) -> bytes:
+        return bytes.fromhex(self._snapshots[0].standing.mac.replace(":", ""))
+
+    @property
+    def counters(self) -> Counters:
+        return self.counted.counters
+
+    @property
+    def receive_errors(self) -> Names:
+        return self.counted.receive_errors
+
+    @property
+    def transmit_errors(self) -> Names:
+        return self.counted.transmit_errors
+
+    @property
+    def queue_frames(self) -> int:
+        return sum(snapshot.standing.queue_frames for snapshot in self._snapshots)
+
+    @property
+    def resyncs(self) -> int:
+        return self.counted.resyncs
+
+    def ring_descriptors(self) -> Table:
+        """Descriptors of all workers by ring and owner."""
+        return descriptors(self._snapshots)
+
+    def registers(self) -> Names:
+        """The first worker's.
+
+        Raises:
+            DeviceLost: its chip does not answer.
+        """
+        standing = self._snapshots[0].standing
+        if standing.registers_missing:
+            raise DeviceLost(standing.registers_missing)
+        return standing.registers
+
+    def ring_words(self) -> dict[str, list[tuple[int, int, int]]]:
+        """The first worker's."""
+        return self._snapshots[0].standing.ring_words
+
+    def watch(self, watcher: Callable[[Burst], None] | None) -> None:
+        """Bursts stay in the workers: there are none to show.
+
+        Raises:
+            Unwatchable: when asked to show them.
+        """
+        if watcher is not None:
+            raise Unwatchable("frames can be captured with --workers 1 only")

@@ -1,0 +1,387 @@
+"""The one settings model: what can be configured, its defaults, and who said so.
+
+A setting is a flag of `asyncnic run`, a variable ``ASYNCNIC_...`` and a key of the TOML file at the same time, in that
+order of precedence; the command line is generated from this model. An error names what the user typed. Settings are
+values: they open nothing and never change. What may change while frames flow is copied into `Knobs`.
+"""
+
+import difflib
+import re
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr, ValidationError
+from pydantic.fields import FieldInfo
+
+from asyncnic.errors import SettingsError
+from asyncnic.lanes.rules import ALLOWED, DEFAULT_LANES, parse_lanes, parse_shed
+from asyncnic.settings import values
+from asyncnic.settings.knobs import Knobs, by_lane
+from asyncnic.settings.values import Interface
+
+PREFIX = "ASYNCNIC_"
+OTHER_VARIABLES = frozenset({"ASYNCNIC_CONFIG", "ASYNCNIC_URL", "ASYNCNIC_HOT_PATH"})
+"""Variables that are not settings: the file itself, where `stats` and its kin look for the service, and which build of
+the packet path runs (`asyncnic.hot`)."""
+_INJECTED = re.compile(r"ASYNCNIC_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP)\w*)?)")
+"""What Kubernetes puts into every container for a Service that is called asyncnic."""
+
+LIVE = frozenset(
+    {"rx_budget", "target_lag", "rx_time_budget", "busy_poll", "queue_limit", "queue_policy", "overload", "tap_queue"}
+    | {"target_age", "lane", "shed", "lane_queue", "lane_weight"}
+)
+"""Settings that a reload or `tune` applies while frames flow: the fields of `Knobs`."""
+WITH_COMMAS = frozenset({"lane", "shed"})
+"""Lists whose items have commas in them: where they come as one text, semicolons are between them."""
+
+Seconds = PlainSerializer(values.show_duration, when_used="json")
+
+
+class Settings(BaseModel):
+    """Everything `asyncnic run` can be told. `load` is how it is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: Annotated[str, BeforeValidator(values.device)] = Field(
+        "tap:asyncnic0",
+        title="DEVICE",
+        description="the NIC: tap:NAME, macvtap:INTERFACE (a MAC address of its own on the wire of that interface), "
+        "uio:PCI-ADDRESS or qemu:TAPNAME",
+    )
+    mac: Annotated[str, BeforeValidator(values.mac)] = Field(
+        "", title="MAC", description="MAC address of the NIC; empty: one that is derived from the device's name"
+    )
+    mtu: Annotated[int, BeforeValidator(values.whole_within(68, 1500))] = Field(
+        1500, title="OCTETS", description="largest packet in a frame, in octets, 68 to 1500"
+    )
+    address: tuple[Annotated[Interface, BeforeValidator(values.interface)], ...] = Field(
+        (values.interface("192.0.2.2/24"),),
+        title="ADDRESS/PREFIX",
+        description="address of the inet stack, IPv4 or IPv6 (repeatable)",
+    )
+    host_address: Annotated[Interface | None, BeforeValidator(values.interface_or_none)] = Field(
+        values.interface("192.0.2.1/24"),
+        title="ADDRESS/PREFIX",
+        description="address of the host's side of the TAP; empty: leave it alone; the default holds "
+        "where an --address is in its network",
+    )
+    stack: Annotated[str, BeforeValidator(values.stack)] = Field(
+        "inet", title="STACK", description="who gets the frames: inet, kernel, sink or package.module:coroutine"
+    )
+    kernel_if: Annotated[str, BeforeValidator(values.interface_name)] = Field(
+        "asyncnic1", title="NAME", description="the TAP through which --stack kernel hands frames to the kernel"
+    )
+    service: tuple[Annotated[str, BeforeValidator(values.service)], ...] = Field(
+        ("udp-echo:7",), title="NAME:PORT", description="service of the inet stack (repeatable)"
+    )
+    workers: Annotated[int, BeforeValidator(values.whole_within(1, 64))] = Field(
+        1, title="N", description="processes that share the frames of a TAP, each with a queue, a ring and a stack"
+    )
+    rx_ring: Annotated[int, BeforeValidator(values.power_of_two_within(1, 512))] = Field(
+        256, title="N", description="receive descriptors, a power of two from 1 to 512"
+    )
+    tx_ring: Annotated[int, BeforeValidator(values.power_of_two_within(1, 512))] = Field(
+        64, title="N", description="transmit descriptors, a power of two from 1 to 512"
+    )
+    rx_budget: Annotated[int | Literal["auto"], BeforeValidator(values.whole_within_or("auto", 1, 4096))] = Field(
+        64, title="FRAMES", description="frames a burst, at most; auto: as many as --target-lag allows"
+    )
+    target_lag: Annotated[float, BeforeValidator(values.duration_within(1e-4, 1.0)), Seconds] = Field(
+        0.002, title="TIME", description="lag of the event loop that --rx-budget auto holds, like 2ms"
+    )
+    rx_time_budget: Annotated[float, BeforeValidator(values.duration_within(1e-6, 1.0)), Seconds] = Field(
+        0.002, title="TIME", description="time a burst, at most, like 2ms"
+    )
+    delivery: Literal["direct", "queue"] = Field(
+        "direct", description="hand bursts straight to the stack, or through a bounded queue"
+    )
+    queue_limit: Annotated[int, BeforeValidator(values.whole_within(1, 65536))] = Field(
+        1024, title="FRAMES", description="frames that --delivery queue holds, at most"
+    )
+    queue_policy: Literal["drop-newest", "drop-oldest", "pause"] = Field(
+        "drop-newest", description="what --delivery queue does when it is full"
+    )
+    overload: Literal["leave", "drain"] = Field(
+        "leave",
+        description="frames beyond the free descriptors: leave them to the TAP's queue, or drain and count MISS",
+    )
+    tap_queue: Annotated[int, BeforeValidator(values.whole_within(1, 65536))] = Field(
+        1000, title="FRAMES", description="frames that the kernel's TAP queue holds, at most; that of each lane"
+    )
+    target_age: Annotated[float, BeforeValidator(values.duration_within(0.0, 1.0)), Seconds] = Field(
+        0.004,
+        title="TIME",
+        description="how long a frame may wait in the TAP's queue in lasting overload, like 4ms; 0us: no limit",
+    )
+    lane: Annotated[tuple[str, ...], BeforeValidator(values.rules(parse_lanes))] = Field(
+        DEFAULT_LANES,
+        title="NAME=RULE",
+        description="lane of a TAP, highest first (repeatable; bulk, which takes the rest, comes last by itself); "
+        f"RULE is a comma list of {ALLOWED}",
+    )
+    shed: Annotated[tuple[str, ...], BeforeValidator(values.rules(parse_shed))] = Field(
+        (), title="RULE", description="frames that are dropped before they are queued; RULE as for --lane (repeatable)"
+    )
+    lane_queue: tuple[Annotated[str, BeforeValidator(values.lane_number(1, 65536))], ...] = Field(
+        (), title="NAME=FRAMES", description="--tap-queue of one lane (repeatable)"
+    )
+    lane_weight: tuple[Annotated[str, BeforeValidator(values.lane_number(1, 1024))], ...] = Field(
+        (),
+        title="NAME=BURSTS",
+        description="bursts in a row that a lane may have while lanes below it wait; without, as many as it likes "
+        "(repeatable)",
+    )
+    busy_poll: Annotated[float, BeforeValidator(values.duration_within(0.0, 0.1)), Seconds] = Field(
+        0.0, title="TIME", description="look at an empty ring for so long before waiting for the interrupt, like 50us"
+    )
+    listen: Annotated[str, BeforeValidator(values.listen)] = Field(
+        "127.0.0.1:9732", title="HOST:PORT", description="where HTTP is served: metrics, health, live page"
+    )
+    web_config: Annotated[str, BeforeValidator(values.text)] = Field(
+        "", title="FILE", description="YAML with TLS and basic auth for HTTP, as Prometheus exporters take it"
+    )
+    control: Annotated[str, BeforeValidator(values.text)] = Field(
+        "auto",
+        title="PATH",
+        description="Unix socket where HTTP is served to the service's user, who may tune and reload; auto: NAME.sock "
+        "in $RUNTIME_DIRECTORY, as root in /run/asyncnic, else in $XDG_RUNTIME_DIR/asyncnic; empty: none",
+    )
+    enable_lifecycle: Annotated[bool, BeforeValidator(values.switch)] = Field(
+        False, description="allow POST /-/reload and PUT /api/v1/settings on --listen too"
+    )
+    loop: Literal["uvloop", "asyncio"] = Field("uvloop", description="the event loop")
+    log_format: Literal["text", "json"] = Field("text", description="form of the log on stderr, one event a line")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def origin(self, name: str) -> str:
+        """What the user typed to get setting `name`, for an error that arises later; the default as a flag."""
+        return self._origins.get(name) or f"{flag(name)} {shown(getattr(self, name))}"
+
+    def given(self, name: str) -> bool:
+        """Whether anyone set `name`: False means that it has its default."""
+        return name in self._origins
+
+    def knobs(self) -> Knobs:
+        """A fresh set of knobs that stand as these settings say."""
+        live = {name: getattr(self, name) for name in LIVE}
+        if self.rx_budget == "auto":
+            live |= {"rx_budget": Knobs().rx_budget, "rx_budget_auto": True}
+        return Knobs(**live)
+
+
+def load(flags: Mapping[str, object], environ: Mapping[str, str], config_path: Path | None) -> Settings:
+    """Merge flag > variable > file > default.
+
+    Args:
+        flags: by field name; None is "not given".
+        environ: all variables of the process; those that start with ASYNCNIC_ must be known.
+        config_path: the TOML file, if any.
+
+    Raises:
+        SettingsError: in one line, what is wrong and where it was said.
+    """
+    raw: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    if config_path is not None:
+        for name, value in _read_file(config_path).items():
+            raw[name], origins[name] = value, f"{name} in {config_path}"
+    for name, text in _read_variables(environ).items():
+        raw[name], origins[name] = text, f"{variable(name)}={shown(text)}"
+    for name, given in flags.items():
+        if given is not None:
+            raw[name] = given
+            origins[name] = flag(name) if given is True else f"{flag(name)} {shown(given)}"
+    return _with_host_address(_consistent(_validated(raw, origins)))
+
+
+def tuned(settings: Settings, changes: Mapping[str, object]) -> Settings:
+    """`settings` with some of the live ones changed.
+
+    Args:
+        settings: as they stand; they stay as they are.
+        changes: by name, values as flags, variables or the file would have them.
+
+    Raises:
+        SettingsError: in one line, which change is wrong, and why.
+    """
+    for name in changes:
+        if name not in LIVE:
+            if name in Settings.model_fields:
+                raise SettingsError(f"{name}: is no knob: change it where the service is started, and restart")
+            near = _nearest(name, LIVE)
+            raise SettingsError(f"{shown(name)}: no such knob" + (f"; did you mean {near}?" if near else ""))
+    origins = {name: f"{name}={shown(value)}" for name, value in changes.items()}
+    return with_live(settings, _validated(dict(changes), origins), changes)
+
+
+def with_live(settings: Settings, source: Settings, names: Iterable[str]) -> Settings:
+    """`settings` with those called `names` as they are in `source`.
+
+    Raises:
+        SettingsError: they contradict the others.
+    """
+    names = set(names)
+    new = settings.model_copy(update={name: getattr(source, name) for name in names})
+    origins = {name: source.origin(name) for name in names if source.given(name)}
+    new._origins = {name: said for name, said in settings._origins.items() if name not in names} | origins
+    return _consistent(new)
+
+
+def changed(old: Settings, new: Settings) -> set[str]:
+    """Names of the settings whose values differ."""
+    return {name for name in Settings.model_fields if getattr(old, name) != getattr(new, name)}
+
+
+def flag(name: str) -> str:
+    """The flag of setting `name`: rx_ring is --rx-ring."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    """The variable of setting `name`: rx_ring is ASYNCNIC_RX_RING."""
+    return PREFIX + name.upper()
+
+
+def is_list(name: str) -> bool:
+    """Whether setting `name` may be given several times."""
+    return typing.get_origin(Settings.model_fields[name].annotation) is tuple
+
+
+def choices(field: FieldInfo) -> tuple[str, ...]:
+    """The words that a field accepts; none where it is not an enumeration."""
+    return typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
+
+
+def shown(value: object) -> str:
+    """`value` in one short printable line, for messages."""
+    if isinstance(value, list | tuple):
+        value = ",".join(str(item) for item in value)
+    text = "" if value is None else str(value)
+    text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return (text if len(text) <= 80 else text[:77] + "...") or '""'
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"--config {shown(path)}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"--config {shown(path)}: not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"--config {shown(path)}: not TOML: {shown(error)}") from None
+    for key in table:
+        if key not in Settings.model_fields:
+            near = _nearest(key, Settings.model_fields)
+            hint = f"; did you mean {near}?" if near else ""
+            raise SettingsError(f"{shown(key)} in {shown(path)}: no such setting{hint}")
+    return table
+
+
+def _read_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    known = {variable(name): name for name in Settings.model_fields}
+    found = {}
+    for key, text in environ.items():
+        if not key.startswith(PREFIX) or key in OTHER_VARIABLES or _INJECTED.fullmatch(key):
+            continue
+        if key not in known:
+            # Compared without the prefix, which would make everything look alike.
+            near = _nearest(key.removeprefix(PREFIX), (name.upper() for name in Settings.model_fields))
+            raise SettingsError(f"{shown(key)}: no such setting" + (f"; did you mean {PREFIX}{near}?" if near else ""))
+        found[known[key]] = text
+    return found
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like `word`; empty when none is."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
+
+
+def _validated(raw: dict[str, object], origins: Mapping[str, str]) -> Settings:
+    """Settings of what was given, by name.
+
+    Raises:
+        SettingsError: the first that is wrong, by its origin.
+    """
+    for name in raw:
+        if is_list(name):
+            raw[name] = _as_list(raw[name], ";" if name in WITH_COMMAS else ",")
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error, raw, origins)) from None
+    settings._origins.update(origins)
+    return settings
+
+
+def _as_list(value: object, separator: str) -> object:
+    """Lists as they come: repeated flags, a TOML array, or text with separators; an empty text is no item."""
+    if isinstance(value, str):
+        value = value.split(separator)
+    if isinstance(value, list | tuple):
+        return tuple(item.strip() if isinstance(item, str) else item for item in value if item != "")
+    return value
+
+
+def _one_line(error: ValidationError, raw: Mapping[str, object], origins: Mapping[str, str]) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    origin = origins[name]
+    given = raw[name]
+    if origin.startswith("--") and isinstance(given, list | tuple) and len(first["loc"]) > 1:
+        origin = f"{flag(name)} {shown(given[int(first['loc'][1])])}"
+    if first["type"] == "value_error":
+        return f"{origin}: {first['ctx']['error']}"
+    words = choices(Settings.model_fields[name])
+    if words:
+        return f"{origin}: must be {_listed(words)}"
+    return f"{origin}: must be a list of text"
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+
+
+def _consistent(settings: Settings) -> Settings:
+    """What no single setting can tell.
+
+    Raises:
+        SettingsError: two settings contradict each other.
+    """
+    if settings.mtu < 1280 and any(address.version == 6 for address in settings.address):
+        # RFC 8200 section 5: every link under IPv6 carries packets of 1280 octets.
+        raise SettingsError(f"{settings.origin('mtu')}: must be at least 1280 where an --address is IPv6")
+    host = settings.host_address
+    if host is not None and host.ip in {address.ip for address in settings.address}:
+        raise SettingsError(f"{settings.origin('host_address')}: must differ from --address")
+    if settings.rx_budget == "auto" and settings.delivery == "queue":
+        # The receiver's bursts end in the queue: what they cost is not what the stack's bursts cost.
+        raise SettingsError(f"{settings.origin('rx_budget')}: needs --delivery direct")
+    if settings.workers > 1 and not settings.device.startswith("tap:"):
+        raise SettingsError(f"{settings.origin('workers')}: only a TAP has queues to share: use --device tap:NAME")
+    for name in ("shed", "lane_queue"):
+        if settings.workers > 1 and getattr(settings, name):
+            raise SettingsError(f"{settings.origin(name)}: needs --workers 1")
+    if settings.workers > 1 and settings.stack == "kernel":
+        raise SettingsError(f"{settings.origin('workers')}: --stack kernel has one TAP to write to: use --workers 1")
+    if settings.given("service") and settings.service and settings.stack != "inet":
+        raise SettingsError(f"{settings.origin('service')}: needs --stack inet")
+    lanes = [lane.name for lane in parse_lanes(settings.lane)]
+    for name in ("lane_queue", "lane_weight"):
+        for lane in by_lane(getattr(settings, name)):
+            if lane not in lanes:
+                raise SettingsError(f"{settings.origin(name)}: there is no lane {lane}: use {_listed(tuple(lanes))}")
+    return settings
+
+
+def _with_host_address(settings: Settings) -> Settings:
+    """Drop the default of host_address where no address of the stack is in its network: it would be of no use there."""
+    host = settings.host_address
+    if host is None or settings.given("host_address") or any(host.ip in item.network for item in settings.address):
+        return settings
+    return settings.model_copy(update={"host_address": None})

@@ -1,0 +1,104 @@
+"""What of UIO needs no card: sysfs as files, the order of unmasking, and errors. A card is in tests/guest."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from asyncnic.devices.uio.device import UioLane, UioPort
+from asyncnic.devices.uio.pci import COMMAND_NO_INTX, PciFunction, bind, unbind
+from asyncnic.errors import DeviceError, DeviceLost
+from asyncnic.nic.nic import open_nic
+from asyncnic.pcnet32.memory import DmaMemory
+
+ADDRESS = "0000:00:03.0"
+
+
+@pytest.fixture
+def sysfs(tmp_path: Path) -> Path:
+    """A PCnet function that pcnet32 has, in a /sys/bus/pci of plain files: no driver reacts to what is written."""
+    function = tmp_path / "devices" / ADDRESS
+    function.mkdir(parents=True)
+    driver = tmp_path / "drivers" / "pcnet32"
+    driver.mkdir(parents=True)
+    (tmp_path / "drivers" / "uio_pci_generic").mkdir()
+    (tmp_path / "drivers_probe").touch()
+    (function / "vendor").write_text("0x1022\n")
+    (function / "device").write_text("0x2000\n")
+    (function / "driver").symlink_to(driver)
+    (function / "config").write_bytes(bytes(64))
+    return tmp_path
+
+
+def function_of(sysfs: Path) -> Path:
+    return sysfs / "devices" / ADDRESS
+
+
+@pytest.mark.parametrize("address", ["0000:00:1f.7", "3.0", "../..", ""])
+def test_a_function_that_is_not_there_is_an_error(sysfs: Path, address: str) -> None:
+    with pytest.raises(DeviceError, match="no such PCI function"):
+        PciFunction(address, sysfs)
+
+
+def test_another_card_is_refused(sysfs: Path) -> None:
+    (function_of(sysfs) / "device").write_text("0x100e\n")
+    with pytest.raises(DeviceError, match=r"not a PCnet NIC \(1022:2000\)"):
+        bind(ADDRESS, sysfs)
+
+
+def test_binding_releases_overrides_and_probes_in_that_order(sysfs: Path) -> None:
+    with pytest.raises(DeviceError, match="uio_pci_generic does not take it"):
+        bind(ADDRESS, sysfs)
+    assert (function_of(sysfs) / "driver/unbind").read_text() == ADDRESS
+    assert (function_of(sysfs) / "driver_override").read_text() == "uio_pci_generic"
+    assert (sysfs / "drivers_probe").read_text() == ADDRESS
+
+
+def test_unbinding_clears_the_override_and_leaves_another_driver_alone(sysfs: Path) -> None:
+    assert unbind(ADDRESS, sysfs) == "pcnet32"
+    assert (function_of(sysfs) / "driver_override").read_text() == "\n"
+    assert not (function_of(sysfs) / "driver/unbind").exists()
+
+
+def test_registers_are_accessed_in_the_width_asked_for_and_gone_when_short(tmp_path: Path) -> None:
+    window = tmp_path / "resource0"
+    window.write_bytes(bytes(range(32)))
+    with window.open("r+b") as file:
+        port = UioPort(file.fileno(), DmaMemory.anonymous(4096))
+        assert [port.read(0x10, width) for width in (1, 2, 4)] == [0x10, 0x1110, 0x13121110]
+        port.write(0x12, 2, 0xABCD)
+        assert port.read(0x12, 2) == 0xABCD
+        assert not port.gone
+        assert port.read(31, 2) == 0xFFFF
+        assert port.gone
+
+
+def test_the_interrupt_is_unmasked_once_for_each_that_was_told(sysfs: Path) -> None:
+    told, tell = os.pipe()
+    os.set_blocking(told, False)
+    with (function_of(sysfs) / "config").open("r+b", buffering=0) as config:
+        function = PciFunction(ADDRESS, sysfs)
+        lane = UioLane("uio", UioPort(-1, DmaMemory.anonymous(4096)), function, told, config.fileno())
+        function.write_command(config.fileno(), 0x0507)
+        lane.interrupt()
+        lane.unmask()
+        assert function.read_command(config.fileno()) == 0x0507  # nothing was told: the mask is somebody else's
+        os.write(tell, b"\1\0\0\0")
+        lane.interrupt()
+        lane.unmask()
+        assert function.read_command(config.fileno()) == 0x0507 & ~COMMAND_NO_INTX
+        function.write_command(config.fileno(), 0x0507)
+        lane.unmask()
+        assert function.read_command(config.fileno()) == 0x0507
+    os.close(told)
+    os.close(tell)
+    with pytest.raises(DeviceLost):
+        lane.interrupt()
+    with pytest.raises(DeviceLost):
+        lane.poll(1)
+
+
+async def test_an_absent_card_is_one_line_with_the_fix() -> None:
+    with pytest.raises(DeviceError, match=r"^ffff:00:00\.0: no such PCI function: see lspci"):
+        async with open_nic("uio:ffff:00:00.0"):
+            pass

@@ -1,0 +1,46 @@
+"""What blocks runs off the loop, and leaves no thread behind."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from asyncnic.linux.thread import in_thread
+
+
+def divide(number: int, by: int = 1) -> float:
+    assert threading.current_thread() is not threading.main_thread()
+    return number / by
+
+
+async def test_result_and_error_come_back_and_the_thread_is_gone() -> None:
+    before = threading.active_count()
+    assert await in_thread(divide, 6, by=3) == 2.0
+    assert threading.active_count() == before
+    with pytest.raises(ZeroDivisionError):
+        await in_thread(divide, 1, by=0)
+    assert threading.active_count() == before
+
+
+async def test_the_loop_goes_on_meanwhile() -> None:
+    go = threading.Event()
+    waiting = asyncio.create_task(in_thread(go.wait, 10.0))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    go.set()
+    assert await waiting
+
+
+async def test_whoever_is_cancelled_does_not_wait_for_it() -> None:
+    go = threading.Event()
+    waiting = asyncio.create_task(in_thread(go.wait, 10.0))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    go.set()
+    end = time.monotonic() + 10.0
+    while any(thread.name.startswith("ThreadPoolExecutor") for thread in threading.enumerate()):
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
