@@ -14,22 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncnic.nic.ledger import STAGES
-from asyncnic.settings.model import Settings, choices
+from asyncnic.settings.knobs import KNOBS, Knobs
 from asyncnic.settings.values import duration, show_duration
 
 Numbers = Mapping[str, Any]
 
-KNOBS = {
-    "rx_budget": "frames a burst",
-    "target_lag": "of the loop, for an automatic budget",
-    "rx_time_budget": "time a burst",
-    "busy_poll": "look at an empty ring",
-    "tap_queue": "frames in the kernel's queue",
-    "target_age": "of a frame there, in lasting overload",
-    "overload": "leave or drain",
-    "queue_limit": "frames in the delivery queue",
-    "queue_policy": "when that is full",
-}
+TURNED = {name: knob for name, knob in KNOBS.items() if knob.hint}
 """The knobs that keys turn, in the order shown."""
 COLORS = {
     "offered": "bold",
@@ -41,6 +31,7 @@ COLORS = {
     "filtered": "bright_black",
     "in_flight": "bright_black",
 }
+_STANDARD = Knobs()
 AUTO = "auto"
 """The budget that turns itself."""
 KEYS = "up/down knob  left/right turn it  a automatic budget  p pause  q quit"
@@ -91,15 +82,15 @@ class View:
     def press(self, key: str) -> Change | None:
         """What `key` does: moves, pauses, or asks for a change."""
         if key in ("up", "k"):
-            self.selected = (self.selected - 1) % len(KNOBS)
+            self.selected = (self.selected - 1) % len(TURNED)
         elif key in ("down", "j"):
-            self.selected = (self.selected + 1) % len(KNOBS)
+            self.selected = (self.selected + 1) % len(TURNED)
         elif key == "p":
             self.paused = not self.paused
         elif key == "a":
             return Change("rx_budget", AUTO)
         elif key in ("right", "l", "+", "left", "h", "-"):
-            name = list(KNOBS)[self.selected]
+            name = list(TURNED)[self.selected]
             more = key in ("right", "l", "+")
             return Change(name, turned(name, str(self.now["settings"][name]), more))
         return None
@@ -156,9 +147,11 @@ class View:
 
     def _knobs(self) -> Table:
         table = Table.grid(padding=(0, 3))
-        for index, (name, about) in enumerate(KNOBS.items()):
+        for index, (name, knob) in enumerate(TURNED.items()):
             style = "reverse" if index == self.selected else ""
-            table.add_row(Text(f" {name} ", style=style), str(self.now["settings"][name]), Text(about, "bright_black"))
+            table.add_row(
+                Text(f" {name} ", style=style), str(self.now["settings"][name]), Text(knob.hint, "bright_black")
+            )
         return table
 
 
@@ -180,8 +173,8 @@ def counts(numbers: Numbers) -> dict[str, int]:
 def turned(name: str, value: str, more: bool) -> str:
     """The next value of a knob in the direction of `more`: twice or half of a number or time, the next or last word."""
     if value == AUTO:
-        return str(Settings.model_fields[name].default)
-    words = choices(Settings.model_fields[name])
+        return str(getattr(_STANDARD, name))
+    words = KNOBS[name].choices
     if words:
         return words[(words.index(value) + (1 if more else -1)) % len(words)]
     if value.isdecimal():

@@ -141,7 +141,7 @@ def budget(
     settings = tuned(load({}, {}, None), {"target_lag": target_lag, "rx_time_budget": rx_time_budget})
     _check_outputs(json_file, None)
     burdens = _microseconds(work) or experiment.WORK
-    result = experiment.measure(burdens, settings.target_lag, settings.rx_time_budget, seconds, runs)
+    result = experiment.measure(burdens, settings.knobs().target_lag, settings.knobs().rx_time_budget, seconds, runs)
     return _finish(result, experiment.show_budget, json_file, None)
 
 

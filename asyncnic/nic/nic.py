@@ -12,12 +12,12 @@ takes them, delivery/ hands them on.
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 
 from asyncnic.devices import open_device
 from asyncnic.devices.device import Device, DeviceOptions, Lane, LaneCounters, WireCounters
 from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.nic.burst import Burst, Clock
+from asyncnic.nic.counters import Counters
 from asyncnic.nic.delivery.delivery import Delivery
 from asyncnic.nic.delivery.direct import DirectDelivery
 from asyncnic.nic.delivery.queue import QueueDelivery
@@ -41,21 +41,6 @@ _REGISTERS = (
     reg.MISSED_FRAMES,
 )
 _BCRS = (reg.BCR_LINK_LED, reg.BCR_BURST_CONTROL, reg.BCR_SOFTWARE_STYLE)
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """The nic's counters at one moment. All but the octets count events; all are monotonic."""
-
-    delivered_frames: int
-    delivered_bytes: int
-    transmitted_frames: int
-    transmitted_bytes: int
-    interrupts: int
-    bursts: int
-    budget_frames: int
-    budget_time: int
-    resets: int
 
 
 class Nic:
@@ -198,6 +183,7 @@ class Nic:
             budget_frames=receiver.budget_frames,
             budget_time=receiver.budget_time,
             resets=receiver.resets,
+            resyncs=sum(driver.rx.counters.resyncs for driver in receiver.drivers),
         )
 
     @property
@@ -209,11 +195,6 @@ class Nic:
     def transmit_errors(self) -> dict[str, int]:
         """Frames that did not leave, by reason."""
         return _add(driver.tx.errors for driver in self._receiver.drivers)
-
-    @property
-    def resyncs(self) -> int:
-        """Times that a ring walk had to follow a card which jumped descriptors."""
-        return sum(driver.rx.counters.resyncs for driver in self._receiver.drivers)
 
     @property
     def queue_frames(self) -> int:

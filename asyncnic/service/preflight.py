@@ -146,13 +146,14 @@ def _lanes(name: str, settings: Settings, several: bool) -> Finding:
     """
     if not settings.device.startswith("tap:"):
         return _ONE_LANE
-    lanes, shed = parse_lanes(settings.lane), parse_shed(settings.shed)
+    knobs = settings.knobs()
+    lanes, shed = parse_lanes(knobs.lane), parse_shed(knobs.shed)
     why = "" if several else f"the TAP has one queue: ip tuntap add {name} mode tap multi_queue user {_user()}"
     if len(lanes) == 1 and not shed:
         why = "no other is asked for"
     else:
         try:
-            steering = LaneSteering(lanes, shed, [settings.tap_queue] * len(lanes))
+            steering = LaneSteering(lanes, shed, [knobs.tap_queue] * len(lanes))
         except DeviceError as error:
             return Finding("lanes: one", fix=str(error))
         try:
@@ -174,10 +175,11 @@ def _link(name: str) -> nlmsg | None:
 def _commands(name: str, settings: Settings, state: LinkState, slack: int) -> list[str]:
     """What must still be said to the kernel to make the TAP as `settings` want it, its queues `slack` frames longer."""
     commands = []
+    queue = settings.knobs().tap_queue + slack
     if state.mtu != settings.mtu:
         commands.append(f"ip link set {name} mtu {settings.mtu}")
-    if state.queue_length != settings.tap_queue + slack:
-        commands.append(f"ip link set {name} txqueuelen {settings.tap_queue + slack}")
+    if state.queue_length != queue:
+        commands.append(f"ip link set {name} txqueuelen {queue}")
     if settings.given("host_address") and settings.host_address and str(settings.host_address) not in state.addresses:
         commands.append(f"ip address add {settings.host_address} dev {name}")
     if not state.up:

@@ -11,15 +11,24 @@ import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationError,
+    create_model,
+)
 from pydantic.fields import FieldInfo
 
 from asyncnic.errors import SettingsError
-from asyncnic.lanes.rules import ALLOWED, DEFAULT_LANES, parse_lanes, parse_shed
+from asyncnic.lanes.rules import parse_lanes
 from asyncnic.settings import values
-from asyncnic.settings.knobs import Knobs, by_lane
+from asyncnic.settings.knobs import KNOBS, Knob, Knobs, by_lane
 from asyncnic.settings.values import Interface
 
 PREFIX = "ASYNCNIC_"
@@ -29,19 +38,16 @@ the packet path runs (`asyncnic.hot`)."""
 _INJECTED = re.compile(r"ASYNCNIC_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP)\w*)?)")
 """What Kubernetes puts into every container for a Service that is called asyncnic."""
 
-LIVE = frozenset(
-    {"rx_budget", "target_lag", "rx_time_budget", "busy_poll", "queue_limit", "queue_policy", "overload", "tap_queue"}
-    | {"target_age", "lane", "shed", "lane_queue", "lane_weight"}
-)
-"""Settings that a reload or `tune` applies while frames flow: the fields of `Knobs`."""
-WITH_COMMAS = frozenset({"lane", "shed"})
+LIVE = frozenset(KNOBS)
+"""Settings that a reload or `tune` applies while frames flow."""
+WITH_COMMAS = frozenset(name for name, knob in KNOBS.items() if knob.kind == "rules")
 """Lists whose items have commas in them: where they come as one text, semicolons are between them."""
 
 Seconds = PlainSerializer(values.show_duration, when_used="json")
 
 
-class Settings(BaseModel):
-    """Everything `asyncnic run` can be told. `load` is how it is made."""
+class _OfTheNic(BaseModel):
+    """What NIC there is and who gets its frames: settled when the service starts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,57 +92,37 @@ class Settings(BaseModel):
     tx_ring: Annotated[int, BeforeValidator(values.power_of_two_within(1, 512))] = Field(
         64, title="N", description="transmit descriptors, a power of two from 1 to 512"
     )
-    rx_budget: Annotated[int | Literal["auto"], BeforeValidator(values.whole_within_or("auto", 1, 4096))] = Field(
-        64, title="FRAMES", description="frames a burst, at most; auto: as many as --target-lag allows"
-    )
-    target_lag: Annotated[float, BeforeValidator(values.duration_within(1e-4, 1.0)), Seconds] = Field(
-        0.002, title="TIME", description="lag of the event loop that --rx-budget auto holds, like 2ms"
-    )
-    rx_time_budget: Annotated[float, BeforeValidator(values.duration_within(1e-6, 1.0)), Seconds] = Field(
-        0.002, title="TIME", description="time a burst, at most, like 2ms"
-    )
     delivery: Literal["direct", "queue"] = Field(
         "direct", description="hand bursts straight to the stack, or through a bounded queue"
     )
-    queue_limit: Annotated[int, BeforeValidator(values.whole_within(1, 65536))] = Field(
-        1024, title="FRAMES", description="frames that --delivery queue holds, at most"
+
+
+def _setting(name: str, knob: Knob) -> tuple[Any, Any]:
+    """Type and field of the setting that a knob is."""
+    check = BeforeValidator(knob.check)
+    types: dict[str, Any] = {
+        "number": Annotated[Any, check],
+        "seconds": Annotated[float, check, Seconds],
+        "choice": Literal[knob.choices] if knob.choices else None,
+        "rules": Annotated[tuple[str, ...], check],
+        "lane numbers": tuple[Annotated[str, check], ...],
+    }
+    default = getattr(_STANDARD, name)
+    return types[knob.kind], Field(default, title=knob.placeholder or None, description=knob.text)
+
+
+_STANDARD = Knobs()
+if TYPE_CHECKING:
+    _WithKnobs = _OfTheNic
+else:
+    _WithKnobs = create_model(
+        "_WithKnobs", __base__=_OfTheNic, **{name: _setting(name, knob) for name, knob in KNOBS.items()}
     )
-    queue_policy: Literal["drop-newest", "drop-oldest", "pause"] = Field(
-        "drop-newest", description="what --delivery queue does when it is full"
-    )
-    overload: Literal["leave", "drain"] = Field(
-        "leave",
-        description="frames beyond the free descriptors: leave them to the TAP's queue, or drain and count MISS",
-    )
-    tap_queue: Annotated[int, BeforeValidator(values.whole_within(1, 65536))] = Field(
-        1000, title="FRAMES", description="frames that the kernel's TAP queue holds, at most; that of each lane"
-    )
-    target_age: Annotated[float, BeforeValidator(values.duration_within(0.0, 1.0)), Seconds] = Field(
-        0.004,
-        title="TIME",
-        description="how long a frame may wait in the TAP's queue in lasting overload, like 4ms; 0us: no limit",
-    )
-    lane: Annotated[tuple[str, ...], BeforeValidator(values.rules(parse_lanes))] = Field(
-        DEFAULT_LANES,
-        title="NAME=RULE",
-        description="lane of a TAP, highest first (repeatable; bulk, which takes the rest, comes last by itself); "
-        f"RULE is a comma list of {ALLOWED}",
-    )
-    shed: Annotated[tuple[str, ...], BeforeValidator(values.rules(parse_shed))] = Field(
-        (), title="RULE", description="frames that are dropped before they are queued; RULE as for --lane (repeatable)"
-    )
-    lane_queue: tuple[Annotated[str, BeforeValidator(values.lane_number(1, 65536))], ...] = Field(
-        (), title="NAME=FRAMES", description="--tap-queue of one lane (repeatable)"
-    )
-    lane_weight: tuple[Annotated[str, BeforeValidator(values.lane_number(1, 1024))], ...] = Field(
-        (),
-        title="NAME=BURSTS",
-        description="bursts in a row that a lane may have while lanes below it wait; without, as many as it likes "
-        "(repeatable)",
-    )
-    busy_poll: Annotated[float, BeforeValidator(values.duration_within(0.0, 0.1)), Seconds] = Field(
-        0.0, title="TIME", description="look at an empty ring for so long before waiting for the interrupt, like 50us"
-    )
+
+
+class Settings(_WithKnobs):
+    """Everything `asyncnic run` can be told. `load` is how it is made; `knobs` has the live ones with their types."""
+
     listen: Annotated[str, BeforeValidator(values.listen)] = Field(
         "127.0.0.1:9732", title="HOST:PORT", description="where HTTP is served: metrics, health, live page"
     )
@@ -169,8 +155,8 @@ class Settings(BaseModel):
     def knobs(self) -> Knobs:
         """A fresh set of knobs that stand as these settings say."""
         live = {name: getattr(self, name) for name in LIVE}
-        if self.rx_budget == "auto":
-            live |= {"rx_budget": Knobs().rx_budget, "rx_budget_auto": True}
+        if live["rx_budget"] == "auto":
+            live |= {"rx_budget": _STANDARD.rx_budget, "rx_budget_auto": True}
         return Knobs(**live)
 
 
@@ -359,7 +345,8 @@ def _consistent(settings: Settings) -> Settings:
     host = settings.host_address
     if host is not None and host.ip in {address.ip for address in settings.address}:
         raise SettingsError(f"{settings.origin('host_address')}: must differ from --address")
-    if settings.rx_budget == "auto" and settings.delivery == "queue":
+    knobs = settings.knobs()
+    if knobs.rx_budget_auto and settings.delivery == "queue":
         # The receiver's bursts end in the queue: what they cost is not what the stack's bursts cost.
         raise SettingsError(f"{settings.origin('rx_budget')}: needs --delivery direct")
     if settings.workers > 1 and not settings.device.startswith("tap:"):
@@ -371,7 +358,7 @@ def _consistent(settings: Settings) -> Settings:
         raise SettingsError(f"{settings.origin('workers')}: --stack kernel has one TAP to write to: use --workers 1")
     if settings.given("service") and settings.service and settings.stack != "inet":
         raise SettingsError(f"{settings.origin('service')}: needs --stack inet")
-    lanes = [lane.name for lane in parse_lanes(settings.lane)]
+    lanes = [lane.name for lane in parse_lanes(knobs.lane)]
     for name in ("lane_queue", "lane_weight"):
         for lane in by_lane(getattr(settings, name)):
             if lane not in lanes:

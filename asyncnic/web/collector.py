@@ -15,10 +15,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import Histogram
 from asyncnic.nic.ledger import SHED, Accounts
 from asyncnic.service.observed import Observed
-from asyncnic.settings.knobs import Knobs, by_lane
+from asyncnic.settings.knobs import KNOBS, Knobs, by_lane
 from asyncnic.version import build_info
 
 DROP_REASONS: Mapping[str, tuple[str, ...]] = {
@@ -27,9 +28,12 @@ DROP_REASONS: Mapping[str, tuple[str, ...]] = {
     "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "worker_lost"),
     "queue": ("newest", "oldest"),
 }
+_WORDS = "; ".join(
+    f"{name} {', '.join(f'{place} {word}' for place, word in enumerate(knob.choices))}"
+    for name, knob in KNOBS.items()
+    if knob.choices
+)
 RECEIVE_ERRORS = ("crc", "framing", "overflow", "buffer", "length")
-QUEUE_POLICIES = ("drop-newest", "drop-oldest", "pause")
-OVERLOADS = ("leave", "drain")
 
 
 class NicCollector(Collector):
@@ -89,7 +93,6 @@ class NicCollector(Collector):
 
     def _work(self) -> Iterator[Metric]:
         nic = self._observed.nic
-        counters = nic.counters
         yield self._counters(
             "receive_errors",
             "Errors in receive descriptors: crc (rx_crc_errors), framing (rx_frame_errors), overflow (rx_over_errors, "
@@ -97,25 +100,14 @@ class NicCollector(Collector):
             "error",
             {**dict.fromkeys(RECEIVE_ERRORS, 0), **nic.receive_errors},
         )
-        yield self._counter("transmitted_frames", "Frames sent (tx_packets).", counters.transmitted_frames)
-        yield self._counter("transmitted_bytes", "Octets sent (tx_bytes).", counters.transmitted_bytes)
         yield self._counters(
             "transmit_errors",
             "Frames that were not sent (tx_errors, tx_dropped), by cause.",
             "error",
             nic.transmit_errors,
         )
-        yield self._counter("interrupts", "Times that the chip's interrupt woke the driver.", counters.interrupts)
-        yield self._counter(
-            "bursts", "Bursts handed to the stack; frames a burst say how loaded it is.", counters.bursts
-        )
+        yield from self._plain(nic.counters)
         yield self._histogram("burst_frames", "Frames in a burst.", nic.burst_frames)
-        yield self._counters(
-            "budget_exhausted",
-            "Bursts that ended at a budget: frames = rx_budget, time = rx_time_budget (time_squeeze).",
-            "budget",
-            {"frames": counters.budget_frames, "time": counters.budget_time},
-        )
         text = "Time from the start of a burst to its last frame delivered, one sample a burst."
         yield self._histogram("delivery_seconds", text, nic.delivery_seconds)
 
@@ -134,10 +126,6 @@ class NicCollector(Collector):
         text = "Frames that the delivery queue may hold; 0 for direct delivery."
         yield self._gauge("queue_limit_frames", text, observed.queue_limit)
         yield self._gauge("device_up", "1 while the device is attached and its chip runs.", int(nic.device_up))
-        text = "Times that the chip was reset and initialised again."
-        yield self._counter("device_resets", text, nic.counters.resets)
-        text = "Times that the ring walk had to follow a chip which jumped descriptors."
-        yield self._counter("ring_resyncs", text, nic.resyncs)
         yield self._gauge("workers", "Processes that share the frames.", observed.workers)
         text = "Times that one of several workers ended without being asked to, and was started again."
         yield self._counter("worker_restarts", text, observed.worker_restarts)
@@ -171,11 +159,10 @@ class NicCollector(Collector):
         settings = GaugeMetricFamily(
             "asyncnic_setting",
             "The back-pressure knobs as they stand now; rx_budget is the one in force, which the service turns itself "
-            "where rx_budget_auto is 1; times in seconds, queue_policy and overload as the position in "
-            f"{', '.join(QUEUE_POLICIES)} and {', '.join(OVERLOADS)}, from 0.",
+            f"where rx_budget_auto is 1; times in seconds, words by their position: {_WORDS}.",
             labels=("device", "name"),
         )
-        for name, value in knob_values(nic.knobs).items():
+        for name, value in nic.knobs.as_numbers().items():
             settings.add_metric((self._device, name), value)
         yield settings
         lanes = GaugeMetricFamily(
@@ -188,6 +175,18 @@ class NicCollector(Collector):
                 lanes.add_metric((self._device, lane, name), value)
         yield lanes
         yield InfoMetricFamily("asyncnic_build", "What this program is.", value=build_info())
+
+    def _plain(self, counters: Counters) -> Iterator[Metric]:
+        """The nic's own counters, as they are declared."""
+        families: dict[str, CounterMetricFamily] = {}
+        for metric, value in counters.shown():
+            labels = {metric.label: metric.word} if metric.label else {}
+            family = families.setdefault(
+                metric.family,
+                CounterMetricFamily(f"asyncnic_{metric.family}", metric.text, labels=("device", *labels)),
+            )
+            family.add_metric((self._device, *labels.values()), value)
+        return iter(families.values())
 
     def _counter(self, name: str, text: str, value: float) -> Metric:
         family = CounterMetricFamily(f"asyncnic_{name}", text, labels=("device",))
@@ -214,22 +213,6 @@ class NicCollector(Collector):
             buckets.append(("+Inf" if bound == float("inf") else repr(bound), below))
         family.add_metric((self._device,), buckets=buckets, sum_value=histogram.sum)
         return family
-
-
-def knob_values(knobs: Knobs) -> dict[str, float]:
-    """The knobs as numbers, by the names of their settings."""
-    return {
-        "rx_budget": knobs.rx_budget,
-        "rx_budget_auto": knobs.rx_budget_auto,
-        "target_lag": knobs.target_lag,
-        "rx_time_budget": knobs.rx_time_budget,
-        "busy_poll": knobs.busy_poll,
-        "queue_limit": knobs.queue_limit,
-        "queue_policy": QUEUE_POLICIES.index(knobs.queue_policy),
-        "overload": OVERLOADS.index(knobs.overload),
-        "tap_queue": knobs.tap_queue,
-        "target_age": knobs.target_age,
-    }
 
 
 def lane_values(knobs: Knobs, lanes: Iterable[str]) -> dict[str, dict[str, int]]:

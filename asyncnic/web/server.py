@@ -33,7 +33,7 @@ from asyncnic.web.collector import NicCollector
 from asyncnic.web.exposition import render
 from asyncnic.web.page import add_page_routes
 from asyncnic.web.security import BasicAuth, WebConfig, load_certificates, tls_context
-from asyncnic.web.stats import live_settings, stats
+from asyncnic.web.stats import knobs, stats
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ class WebServer:
                 web.get("/api/v1/stats", self._stats),
                 web.get("/api/v1/settings", self._settings),
                 web.put("/api/v1/settings", self._tune),
+                web.get("/api/v1/knobs", self._knobs),
                 web.get("/api/v1/ring", self._ring),
                 web.get("/api/v1/regs", self._registers),
                 web.get("/api/v1/capture", self._captures.handle),
@@ -190,7 +191,10 @@ class WebServer:
         return web.Response(text="reloaded\n")
 
     async def _settings(self, request: web.Request) -> web.Response:
-        return _json(live_settings(self._observed))
+        return _json(self._observed.nic.knobs.as_text())
+
+    async def _knobs(self, request: web.Request) -> web.Response:
+        return _json(knobs(self._observed))
 
     async def _tune(self, request: web.Request) -> web.Response:
         if not self._may_change(request):

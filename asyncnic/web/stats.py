@@ -4,12 +4,11 @@ The same numbers as the metrics, named for people and scripts; `asyncnic stats`,
 nothing else. Values are read at one moment.
 """
 
-import dataclasses
+from typing import Any
 
 from asyncnic.nic.histogram import Histogram
 from asyncnic.service.observed import Observed
-from asyncnic.settings.model import LIVE
-from asyncnic.settings.values import show_duration
+from asyncnic.settings.knobs import KNOBS
 from asyncnic.version import build_info
 from asyncnic.web.collector import DROP_REASONS, RECEIVE_ERRORS
 
@@ -20,7 +19,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
     accounts = nic.accounts()
     ledger = accounts.total
     counters = nic.counters
-    return {
+    shown: dict[str, object] = {
         **ledger.as_json(),
         "dropped_by_reason": {
             stage: {**dict.fromkeys(reasons, 0), **ledger.dropped.get(stage, {})}
@@ -37,22 +36,15 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
             "chip": nic.chip,
             "mac": observed.mac,
             "up": nic.device_up,
-            "resets": counters.resets,
         },
         "ready": not observed.not_ready,
         "not_ready": observed.not_ready,
         "uptime_seconds": round(now - observed.started, 3),
         "delivered_bytes": counters.delivered_bytes,
-        "transmitted_frames": counters.transmitted_frames,
-        "transmitted_bytes": counters.transmitted_bytes,
         "receive_errors": {**dict.fromkeys(RECEIVE_ERRORS, 0), **nic.receive_errors},
         "transmit_errors": dict(nic.transmit_errors),
-        "interrupts": counters.interrupts,
-        "bursts": counters.bursts,
-        "budget_exhausted": {"frames": counters.budget_frames, "time": counters.budget_time},
         "rx_budget_in_force": nic.knobs.rx_budget,
         "ring_descriptors": {ring: dict(owners) for ring, owners in nic.ring_descriptors().items()},
-        "ring_resyncs": nic.resyncs,
         "queue": {"frames": nic.queue_frames, "limit": observed.queue_limit},
         "stack": {protocol: dict(outcomes) for protocol, outcomes in observed.outcomes().items()},
         "stack_failures": observed.stack_failures,
@@ -63,21 +55,27 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
         "settings": settings_as_they_stand(observed),
         "build": build_info(),
     }
+    for metric, value in counters.shown():
+        place: dict[str, Any] = shown
+        for key in metric.path[:-1]:
+            place = place.setdefault(key, {})
+        place[metric.path[-1]] = value
+    return shown
 
 
 def settings_as_they_stand(observed: Observed) -> dict[str, object]:
     """The settings, with the knobs as they have been turned since."""
-    live: dict[str, object] = dataclasses.asdict(observed.nic.knobs)
-    for name in ("rx_time_budget", "busy_poll", "target_lag", "target_age"):
-        live[name] = show_duration(getattr(observed.nic.knobs, name))
-    if live.pop("rx_budget_auto"):
-        live["rx_budget"] = "auto"
-    return {**observed.settings.model_dump(mode="json"), **live}
+    return {**observed.settings.model_dump(mode="json"), **observed.nic.knobs.as_text()}
 
 
-def live_settings(observed: Observed) -> dict[str, object]:
-    """The settings that can be changed while frames flow, as they stand, in the form in which they can be put."""
-    return {name: value for name, value in settings_as_they_stand(observed).items() if name in LIVE}
+def knobs(observed: Observed) -> list[dict[str, object]]:
+    """The knobs that fields turn, in their order: name, value as it stands, hint, and choices where it has some."""
+    standing = observed.nic.knobs.as_text()
+    return [
+        {"name": name, "value": standing[name], "hint": knob.hint, "choices": knob.choices}
+        for name, knob in KNOBS.items()
+        if knob.hint
+    ]
 
 
 def _histogram(histogram: Histogram) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from asyncnic.client.top import KNOBS, REMEMBERED, Change, View, bar, mean, spark, turned, within
+from asyncnic.client.top import REMEMBERED, TURNED, Change, View, bar, mean, spark, turned, within
 from asyncnic.commands.top import keys
 from asyncnic.settings.model import LIVE
 from asyncnic.web.stats import stats
@@ -78,7 +78,7 @@ def test_what_is_wrong_is_in_the_first_line() -> None:
 
 
 def test_every_shown_knob_is_live() -> None:
-    assert KNOBS.keys() <= LIVE
+    assert TURNED.keys() <= LIVE
 
 
 def test_keys_move_and_turn() -> None:

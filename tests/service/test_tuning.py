@@ -45,7 +45,7 @@ async def test_changes_are_applied_together_and_told() -> None:
     assert changes == {"rx_budget": {"old": 64, "new": 32}, "rx_time_budget": {"old": "2ms", "new": "1ms"}}
     knobs = engine.observed.nic.knobs
     assert (knobs.rx_budget, knobs.rx_time_budget) == (32, 0.001)
-    assert engine.observed.settings.rx_budget == 32
+    assert engine.observed.settings.knobs().rx_budget == 32
     assert engine.applied == [1000]
 
 

@@ -58,7 +58,7 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(tmp_path: Path
     config = tmp_path / "asyncnic.toml"
     config.write_text('rx_ring = 32\nrx_budget = 16\nmtu = 1400\naddress = ["192.0.2.9/24"]\n')
     settings = load({"rx_ring": "128"}, {"ASYNCNIC_RX_RING": "64", "ASYNCNIC_RX_BUDGET": "8"}, config)
-    assert (settings.rx_ring, settings.rx_budget, settings.mtu, settings.tx_ring) == (128, 8, 1400, 64)
+    assert (settings.rx_ring, settings.knobs().rx_budget, settings.mtu, settings.tx_ring) == (128, 8, 1400, 64)
     assert settings.origin("rx_ring") == "--rx-ring 128"
     assert settings.origin("rx_budget") == "ASYNCNIC_RX_BUDGET=8"
     assert settings.origin("mtu") == f"mtu in {config}"
@@ -133,11 +133,11 @@ def test_rules_of_lanes_have_commas_and_come_with_semicolons(tmp_path: Path) -> 
     config = tmp_path / "asyncnic.toml"
     config.write_text('lane = ["control=arp,nd", "dns=udp:53"]\n')
     lanes = ("control=arp,nd", "dns=udp:53")
-    assert load({}, {}, config).lane == lanes
-    assert load({}, {"ASYNCNIC_LANE": "control=arp,nd; dns=udp:53"}, None).lane == lanes
-    assert load({"lane": lanes}, {}, None).lane == lanes
-    assert load({"lane": ("",)}, {}, None).lane == ()
-    assert load({}, {"ASYNCNIC_SHED": "udp:9,tcp;src:198.51.100.0/24"}, None).shed == (
+    assert load({}, {}, config).knobs().lane == lanes
+    assert load({}, {"ASYNCNIC_LANE": "control=arp,nd; dns=udp:53"}, None).knobs().lane == lanes
+    assert load({"lane": lanes}, {}, None).knobs().lane == lanes
+    assert load({"lane": ("",)}, {}, None).knobs().lane == ()
+    assert load({}, {"ASYNCNIC_SHED": "udp:9,tcp;src:198.51.100.0/24"}, None).knobs().shed == (
         "udp:9,tcp",
         "src:198.51.100.0/24",
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncnic.client.top import KNOBS
+from asyncnic.client.top import TURNED
 from tests.system.flood import flood
 from tests.system.service import ASYNCNIC, HOST, Run, asyncnic, environment, wait_until
 
@@ -74,7 +74,7 @@ def test_keys_turn_knobs_and_refusals_are_shown(run: Run, tmp_path: Path) -> Non
         shown.wait_for("ready, up")
         shown.press("Left")
         shown.wait_for("rx_budget is now 32")
-        places = list(KNOBS)
+        places = list(TURNED)
         shown.press(*["Down"] * places.index("overload"), "Right")
         shown.wait_for("overload is now drain")
         shown.press("a")

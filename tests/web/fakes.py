@@ -8,15 +8,28 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from asyncnic.nic.burst import Burst
+from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
-from asyncnic.nic.nic import Counters
 from asyncnic.pcnet32.descriptors import ENP, ONES, OWN, STP
 from asyncnic.service.observed import Observed, Outcomes
 from asyncnic.settings.knobs import Knobs
 from asyncnic.settings.model import load
 from asyncnic.web.security import WebConfig
 from asyncnic.web.server import WebServer
+
+COUNTED = Counters(
+    delivered_frames=900,
+    delivered_bytes=54000,
+    transmitted_frames=70,
+    transmitted_bytes=4200,
+    interrupts=400,
+    bursts=450,
+    budget_frames=3,
+    budget_time=2,
+    resets=1,
+    resyncs=4,
+)
 
 
 @dataclass
@@ -36,13 +49,12 @@ class FakeNic:
     chip: str = "Am79C970A"
     mac: bytes = bytes.fromhex("02005e100001")
     knobs: Knobs = field(default_factory=Knobs)
-    counters: Counters = field(default_factory=lambda: Counters(900, 54000, 70, 4200, 400, 450, 3, 2, 1))
+    counters: Counters = COUNTED
     receive_errors: dict[str, int] = field(default_factory=lambda: {"crc": 5, "framing": 1})
     transmit_errors: dict[str, int] = field(default_factory=lambda: {"carrier": 0, "ring_full": 6})
     burst_frames: Histogram = field(default_factory=lambda: Histogram(BURST_FRAMES))
     delivery_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     queue_frames: int = 0
-    resyncs: int = 4
     watcher: Callable[[Burst], None] | None = None
     watched: asyncio.Event = field(default_factory=asyncio.Event)
 

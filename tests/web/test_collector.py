@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from asyncnic.web import collector
-from asyncnic.web.collector import NicCollector, knob_values
+from asyncnic.web.collector import NicCollector
 from tests.web.fakes import FakeNic, observe
 
 LISTS = {"lane", "shed", "lane_queue", "lane_weight"}
@@ -70,7 +70,7 @@ def test_the_settings_shown_are_the_knobs_as_they_stand() -> None:
     assert value(text, "asyncnic_setting", name="rx_budget") == 8
     assert value(text, "asyncnic_setting", name="overload") == 1
     assert value(text, "asyncnic_setting", name="queue_policy") == 2
-    assert set(knob_values(nic.knobs)) == set(nic.knobs.__dataclass_fields__) - LISTS
+    assert set(nic.knobs.as_numbers()) == set(nic.knobs.__dataclass_fields__) - LISTS
 
 
 def test_the_lanes_own_knobs_are_shown_beside_them() -> None:

@@ -223,3 +223,18 @@ async def test_an_address_of_another_machine_names_the_flag() -> None:
     observed = observe(FakeNic(), listen="192.0.2.77:9732")
     with pytest.raises(Failed, match=r"^--listen 192\.0\.2\.77:9732: "):
         await WebServer(observed, WebConfig(), Reloads()).start()
+
+
+async def test_the_knobs_that_fields_turn_are_told_with_hint_and_choices() -> None:
+    async with serving(observe(FakeNic())) as url:
+        status, text = await get(f"{url}/api/v1/knobs")
+    knobs = {knob["name"]: knob for knob in json.loads(text)}
+    assert status == 200
+    assert knobs["overload"] == {
+        "name": "overload",
+        "value": "leave",
+        "hint": "leave it to the kernel, or drain it",
+        "choices": ["leave", "drain"],
+    }
+    assert knobs["rx_budget"]["choices"] == []
+    assert "lane" not in knobs

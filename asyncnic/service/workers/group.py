@@ -67,7 +67,7 @@ class WorkerGroup:
         self._lost = 0
         self._unbooked = False
         self._lag = Histogram(SECONDS)
-        self._rules = settings.lane
+        self._rules = settings.knobs().lane
         self._mac = settings.mac or station_address(tap.name.partition(":")[2]).hex(":")
 
     @property
@@ -271,8 +271,8 @@ async def open_workers(settings: Settings) -> AsyncIterator[WorkerGroup]:
         DeviceError: the TAP cannot be had (`PrivilegeError`: for want of a privilege).
         Failed: a worker does not come up.
     """
-    wanted = LinkWanted(settings.mtu, settings.tap_queue, host_address(settings))
-    tap = SharedTap(settings.device.partition(":")[2], settings.workers, parse_lanes(settings.lane), wanted)
+    wanted = LinkWanted(settings.mtu, settings.knobs().tap_queue, host_address(settings))
+    tap = SharedTap(settings.device.partition(":")[2], settings.workers, parse_lanes(settings.knobs().lane), wanted)
     await tap.attach()
     group = WorkerGroup(settings, tap)
     try:

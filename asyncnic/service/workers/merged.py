@@ -7,9 +7,9 @@ from asyncnic.devices.device import WireCounters
 from asyncnic.errors import DeviceLost
 from asyncnic.lanes.rules import parse_lanes
 from asyncnic.nic.burst import Burst
+from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
-from asyncnic.nic.nic import Counters
 from asyncnic.service.observed import Unwatchable
 from asyncnic.service.workers.snapshot import NOTHING, Counted, Names, Snapshot, Table, descriptors, total
 from asyncnic.settings.knobs import Knobs
@@ -103,10 +103,6 @@ class MergedNic:
     @property
     def queue_frames(self) -> int:
         return sum(snapshot.standing.queue_frames for snapshot in self._snapshots)
-
-    @property
-    def resyncs(self) -> int:
-        return self.counted.resyncs
 
     def ring_descriptors(self) -> Table:
         """Descriptors of all workers by ring and owner."""

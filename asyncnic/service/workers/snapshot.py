@@ -4,7 +4,6 @@
 and gone with the worker.
 """
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,9 +11,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from asyncnic.errors import DeviceLost
+from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.nic.ledger import Ledger
-from asyncnic.nic.nic import Counters, Nic
+from asyncnic.nic.nic import Nic
 from asyncnic.service.observed import Observed
 
 Names = dict[str, int]
@@ -60,7 +60,6 @@ class Counted:
     counters: Counters
     receive_errors: Names
     transmit_errors: Names
-    resyncs: int
     stack_failures: int
     outcomes: Table
     burst_frames: Buckets
@@ -81,15 +80,13 @@ class Counted:
         return replace(self, lanes=lanes)
 
     def __add__(self, other: "Counted") -> "Counted":
-        counters = zip(dataclasses.astuple(self.counters), dataclasses.astuple(other.counters), strict=True)
         theirs = other.lanes
         return Counted(
             self.lanes
             | {name: self.lanes[name] + lane if name in self.lanes else lane for name, lane in theirs.items()},
-            Counters(*(a + b for a, b in counters)),
+            self.counters + other.counters,
             _add(self.receive_errors, other.receive_errors),
             _add(self.transmit_errors, other.transmit_errors),
-            self.resyncs + other.resyncs,
             self.stack_failures + other.stack_failures,
             _add_tables(self.outcomes, other.outcomes),
             self.burst_frames + other.burst_frames,
@@ -100,10 +97,9 @@ class Counted:
 
 NOTHING = Counted(
     {},
-    Counters(*(0 for _ in dataclasses.fields(Counters))),
+    Counters(),
     {},
     {},
-    0,
     0,
     {},
     Buckets.of(Histogram(BURST_FRAMES)),
@@ -169,7 +165,6 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             nic.counters,
             nic.receive_errors,
             nic.transmit_errors,
-            nic.resyncs,
             observed.stack_failures,
             {protocol: dict(outcomes) for protocol, outcomes in observed.outcomes().items()},
             Buckets.of(nic.burst_frames),

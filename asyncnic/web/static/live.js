@@ -14,6 +14,7 @@ const narrow = matchMedia("(max-width: 760px)");
 const state = { last: null, rows: [], flow: null, paused: false, rates: null };
 
 const knobs = new Knobs($("knobs"), $("knobs-note"), $("knobs-answer"));
+knobs.load().then(show);
 const plots = {
   frames: new Plot($("frames-plot"), $("frames-key"), [
     { name: "delivered", color: "delivered", stacked: true, of: (row) => row.delivered },

@@ -1,8 +1,8 @@
 """Workers that never were, with known numbers."""
 
+from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.nic.ledger import Ledger
-from asyncnic.nic.nic import Counters
 from asyncnic.service.workers.snapshot import Buckets, Counted, LaneCounted, Snapshot, Standing
 
 
@@ -14,10 +14,18 @@ def counted(read: int, delivered: int, filtered: int = 0, missed: int = 0) -> Co
     ledger = Ledger(read, delivered, filtered, 0, {"card": {"miss": missed}})
     return Counted(
         lanes={"bulk": LaneCounted(ledger, 60 * delivered)},
-        counters=Counters(delivered, 60 * delivered, 2, 120, 3, 4, 5, 6, 0),
+        counters=Counters(
+            delivered_frames=delivered,
+            delivered_bytes=60 * delivered,
+            transmitted_frames=2,
+            transmitted_bytes=120,
+            interrupts=3,
+            bursts=4,
+            budget_frames=5,
+            budget_time=6,
+        ),
         receive_errors={"crc": 1},
         transmit_errors={"ring_full": 2},
-        resyncs=0,
         stack_failures=1,
         outcomes={"udp": {"delivered": delivered}},
         burst_frames=Buckets.of(bursts),
