@@ -13,6 +13,11 @@ ALL_HOSTS = bytes((224, 0, 0, 1))
 LINK_LOCAL = b"\xfe\x80"
 ALL_NODES = b"\xff\x02" + bytes(13) + b"\x01"
 
+SOURCES = 1024
+"""Targets whose source address is remembered."""
+# Longest first; fc00::/7 is two prefixes of whole octets.
+_LABELS = ((b"\x20\x01\0\0", 5), (b"\x20\x02", 2), (b"\xfc", 13), (b"\xfd", 13), (b"", 1))
+
 
 def link_local(mac: bytes) -> IPv6Interface:
     """The fe80::/64 address with the modified EUI-64 identifier of a MAC address (RFC 4291 appendix A)."""
@@ -41,24 +46,27 @@ class Addresses:
     Args:
         interfaces: addresses with their prefixes, all of one family.
         tentative: they must be found unique before they are used.
+        gateway: of the family, 4 or 16 octets; None: there is none.
 
     `usable` and `tentative` are disjoint sets of addresses as octets; `groups` are the multicast and broadcast
     addresses that this host listens to.
     """
 
-    __slots__ = ("_broadcasts", "_networks", "groups", "tentative", "usable")
+    __slots__ = ("_broadcasts", "_gateway", "_networks", "_sources", "groups", "tentative", "usable")
 
-    def __init__(self, interfaces: Iterable[Interface], tentative: bool = False) -> None:
+    def __init__(self, interfaces: Iterable[Interface], tentative: bool = False, gateway: bytes | None = None) -> None:
         self.usable: dict[bytes, None] = {}
         self.tentative: dict[bytes, None] = {}
         self.groups: set[bytes] = set()
-        self._networks: list[tuple[int, int, bytes]] = []
+        self._gateway = gateway
+        self._networks: dict[bytes, tuple[int, int]] = {}
+        self._sources: dict[bytes, bytes | None] = {}
         self._broadcasts: set[bytes] = set()
         for interface in interfaces:
             address = interface.packed
             (self.tentative if tentative else self.usable)[address] = None
             mask = int(interface.network.netmask)
-            self._networks.append((int(interface.network.network_address), mask, address))
+            self._networks[address] = int(interface.network.network_address), mask
             if isinstance(interface, IPv6Interface):
                 self.groups |= {ALL_NODES, solicited_node(address)}
             else:
@@ -70,6 +78,12 @@ class Addresses:
     def __bool__(self) -> bool:
         return bool(self.usable or self.tentative)
 
+    def prefer(self, address: bytes) -> None:
+        """Use an address that was tentative."""
+        self.tentative.pop(address, None)
+        self.usable[address] = None
+        self._sources.clear()
+
     def is_broadcast(self, address: bytes) -> bool:
         """Whether an IPv4 address is the limited or a subnet's broadcast address."""
         return address == LIMITED_BROADCAST or address in self._broadcasts
@@ -77,18 +91,48 @@ class Addresses:
     def on_link(self, address: bytes) -> bool:
         """Whether an address can be reached without a router."""
         number = int.from_bytes(address, "big")
-        return any(number & mask == network for network, mask, _ in self._networks)
+        return any(number & mask == network for network, mask in self._networks.values())
 
     def source_for(self, target: bytes) -> bytes | None:
-        """The usable address to send to `target` from: of the same prefix, else of the same scope, else the first."""
-        number = int.from_bytes(target, "big")
-        for network, mask, address in self._networks:
-            if number & mask == network and address in self.usable:
-                return address
-        if len(target) == 16:
-            # Groups of link scope (ff02::/16) and fe80::/10 want a link-local source, all others a global one.
-            local = is_link_local(target) or (target[0] == 0xFF and target[1] & 0x0F <= 2)
-            for address in self.usable:
-                if is_link_local(address) == local:
-                    return address
-        return next(iter(self.usable), None)
+        """The usable address to send to `target` from; None where there is none.
+
+        RFC 6724 section 5, the rules that can differ here: 2 (a scope that reaches, no wider than it must), 5.5 (off
+        the link, a prefix that the gateway is in), 6 (the same label), 8 (the longest common prefix). IPv4 has one
+        scope and one label, so RFC 1122 section 3.3.4.3 follows: on the link, the address of the target's prefix.
+        """
+        if target not in self._sources:
+            if len(self._sources) >= SOURCES:
+                self._sources.clear()
+            self._sources[target] = min(self.usable, key=lambda own: self._fitness(own, target), default=None)
+        return self._sources[target]
+
+    def _fitness(self, own: bytes, target: bytes) -> tuple[int, int, bool, bool, int]:
+        """How far `own` is from the best source for `target`; the least is it."""
+        wanted, scope = _scope(target), _scope(own)
+        network, mask = self._networks[own]
+        beyond = self._gateway is not None and not self.on_link(target)
+        common = 8 * len(own) - (int.from_bytes(own, "big") ^ int.from_bytes(target, "big")).bit_length()
+        prefix = mask.bit_count()
+        if len(own) == 4 and common < prefix:
+            common = 0
+        return (
+            scope < wanted,
+            scope if scope >= wanted else -scope,
+            beyond and int.from_bytes(self._gateway or b"", "big") & mask != network,
+            _label(own) != _label(target),
+            -min(common, prefix),
+        )
+
+
+def _scope(address: bytes) -> int:
+    """RFC 4007's scope as multicast addresses write it: 2 is the link's, 14 global (all of IPv4)."""
+    if len(address) == 4:
+        return 14
+    if address[0] == 0xFF:
+        return address[1] & 0x0F
+    return 2 if is_link_local(address) else 14
+
+
+def _label(address: bytes) -> int:
+    """RFC 6724 section 2.1's label of an address of 16 octets (0 of one of 4): like goes with like."""
+    return next(label for prefix, label in _LABELS if address.startswith(prefix)) if len(address) == 16 else 0

@@ -15,11 +15,15 @@ from typing import Any
 
 from asyncnic.stacks.inet.outcomes import Totals
 from asyncnic.stacks.inet.packet import Sent
-from asyncnic.stacks.inet.udp import HEADER, LARGEST, Address, Udp, socket_address
+from asyncnic.stacks.inet.peer import Address, Peer, Route, socket_address
+from asyncnic.stacks.inet.socketview import SocketView
+from asyncnic.stacks.inet.udp import HEADER, LARGEST, WILDCARDS, Udp
 
 HIGH_WATER = 64 * 1024
 TARGETS = 1024
 """Peers whose address is remembered parsed."""
+
+_REFUSED = {Sent.NO_ROUTE: errno.ENETUNREACH, Sent.NO_SOURCE: errno.EADDRNOTAVAIL}
 
 
 def parse_address(address: object) -> tuple[bytes, int]:
@@ -54,12 +58,14 @@ class Endpoint(asyncio.DatagramTransport):
         protocol: the application.
         local: own address (4 or 16 octets, may be the wildcard) and port (0: an ephemeral one).
         remote: the one peer, or None.
-        forbidden: tells which targets this endpoint must not send to (broadcast addresses).
+        broadcast: tells which targets are broadcast addresses.
+        allow_broadcast: whether they may be sent to.
+        reuse_port: whether the port may be shared with others who say so.
         waiting: endpoints with unsent datagrams, in order; whoever learns of room calls their `flush`.
         totals: counts `datagrams_dropped`.
 
     Raises:
-        OSError: EADDRINUSE.
+        OSError: EADDRINUSE; EACCES for a peer that is a broadcast address, where that is not allowed.
     """
 
     def __init__(
@@ -70,30 +76,39 @@ class Endpoint(asyncio.DatagramTransport):
         protocol: asyncio.DatagramProtocol,
         local: tuple[bytes, int],
         remote: tuple[bytes, int] | None,
-        forbidden: Callable[[bytes], bool],
+        broadcast: Callable[[bytes], bool],
+        allow_broadcast: bool,
+        reuse_port: bool,
         waiting: "dict[Endpoint, None]",
         totals: Totals,
     ) -> None:
+        if remote is not None and not allow_broadcast and broadcast(remote[0]):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         self.remote = remote
+        self.allow_broadcast = allow_broadcast
+        self.reuse_port = reuse_port
         self._udp = udp
         self._loop = loop
         self._clock = clock
         self._protocol: Any = protocol
-        self._forbidden = forbidden
+        self._broadcast = broadcast
         self._waiting = waiting
         self._totals = totals
         self._address = local[0]
+        self._anywhere = local[0] == WILDCARDS[len(local[0])]
         self._port = udp.open(self, local[0], local[1])
-        self._targets: dict[Address, tuple[bytes, int]] = {}
-        self._buffer: deque[tuple[bytes, bytes, int]] = deque()
+        self._connected: Route | None = None if remote is None else (*remote, local[0])
+        self._routes: dict[Address, Route] = {}
+        self._buffer: deque[tuple[bytes, Route]] = deque()
         self._buffered = 0
         self._high, self._low = HIGH_WATER, HIGH_WATER // 4
         self._paused = False
         self._closing = False
-        names = {"sockname": socket_address(self._address, self._port)}
+        self._ended = False
+        names: dict[str, Any] = {"sockname": socket_address(self._address, self._port)}
         if remote is not None:
             names["peername"] = socket_address(*remote)
-        super().__init__(names)
+        super().__init__({**names, "socket": SocketView(self, names["sockname"], names.get("peername"))})
 
     @property
     def receive(self) -> Callable[[bytes, Address], None]:
@@ -116,7 +131,9 @@ class Endpoint(asyncio.DatagramTransport):
     def sendto(self, data: Any, addr: Any = None) -> None:
         """Send one datagram, or buffer it while the transmit ring is full.
 
-        What the network refuses (no route, too long, a host that is no numeric address) goes to `error_received`.
+        It leaves from the address that the endpoint is bound to; from the wildcard, to a `Peer` from the address
+        that it asked, to others from the one that fits (RFC 6724). What the network refuses (no route, an address
+        that is not in use, too long, a host that is no numeric address) goes to `error_received`.
 
         Raises:
             TypeError: `data` is not bytes-like, or `addr` no address.
@@ -124,33 +141,43 @@ class Endpoint(asyncio.DatagramTransport):
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-        if addr is None:
-            if self.remote is None:
-                raise ValueError("Invalid address: the endpoint is not connected, sendto needs one")
-            target = self.remote
-        else:
-            known = self._targets.get(addr)
-            if known is None:
-                try:
-                    known = self._learn(addr)
-                except OSError as error:
-                    self._protocol.error_received(error)
-                    return
-            if self.remote is not None and known != self.remote:
-                raise ValueError(f"Invalid address: must be None or {self.get_extra_info('peername')}")
-            target = known
         if self._closing:
             return
+        route = self._connected
+        if addr is not None:
+            try:
+                route = self._route(addr)
+            except OSError as error:
+                self._protocol.error_received(error)
+                return
+        elif route is None:
+            raise ValueError("Invalid address: the endpoint is not connected, sendto needs one")
         octets = data if isinstance(data, bytes) else bytes(data)
         if len(octets) > LARGEST[len(self._address)]:
             self._protocol.error_received(OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE)))
-        elif self._buffer or not self._send(octets, *target):
-            self._hold(octets, *target)
+        elif self._buffer:
+            self._hold(octets, route)
+        else:
+            sent = self._send(octets, route)
+            if sent is Sent.FULL:
+                self._hold(octets, route)
+            elif sent is not Sent.TAKEN:
+                self._tell(sent)
 
     def flush(self) -> bool:
-        """Send what is buffered until there is no room again; True when nothing is left."""
-        while self._buffer and self._send(*self._buffer[0]):
-            self._buffered -= len(self._buffer.popleft()[0]) + HEADER
+        """Send what is buffered until there is no room again; True when nothing is left.
+
+        The protocol hears of errors and of room meanwhile, and may then do anything: send, close, abort.
+        """
+        while self._buffer:
+            data, route = self._buffer[0]
+            sent = self._send(data, route)
+            if sent is Sent.FULL:
+                break
+            self._buffer.popleft()
+            self._buffered -= len(data) + HEADER
+            if sent is not Sent.TAKEN:
+                self._tell(sent)
         if self._paused and self._buffered <= self._low and not self._closing:
             self._paused = False
             self._guard(self._protocol.resume_writing)
@@ -158,7 +185,7 @@ class Endpoint(asyncio.DatagramTransport):
             return False
         self._waiting.pop(self, None)
         if self._closing:
-            self._loop.call_soon(self._protocol.connection_lost, None)
+            self._end()
         return True
 
     def close(self) -> None:
@@ -166,19 +193,17 @@ class Endpoint(asyncio.DatagramTransport):
         if self._closing:
             return
         self._closing = True
-        self._udp.close(self._address, self._port)
+        self._udp.close(self, self._address, self._port)
         if not self._buffer:
-            self._loop.call_soon(self._protocol.connection_lost, None)
+            self._end()
 
     def abort(self) -> None:
         """Close without sending what is buffered."""
-        pending = bool(self._buffer)
+        self._totals.datagrams_dropped += len(self._buffer)
         self._buffer.clear()
         self._buffered = 0
-        self._waiting.pop(self, None)
-        if self._closing and pending:
-            self._loop.call_soon(self._protocol.connection_lost, None)
         self.close()
+        self._end()
 
     def is_closing(self) -> bool:
         """Whether `close` or `abort` was called."""
@@ -217,31 +242,51 @@ class Endpoint(asyncio.DatagramTransport):
         """Octets of buffered datagrams, UDP headers included."""
         return self._buffered
 
-    def _learn(self, addr: Address) -> tuple[bytes, int]:
-        target = parse_address(addr)
-        if len(target[0]) != len(self._address):
-            raise socket.gaierror(socket.EAI_ADDRFAMILY, f"{addr[0]!r} is not of this endpoint's address family")
-        if self._forbidden(target[0]):
+    def _route(self, addr: Address) -> Route:
+        """Where `addr` is, and the address of ours to send from (the wildcard: whichever fits)."""
+        if type(addr) is Peer and (addr.route[2] == self._address or self._anywhere):
+            route = addr.route
+            if len(route[0]) != len(self._address):
+                raise _other_family(addr)
+        else:
+            route = self._routes.get(addr) or self._learn(addr)
+        if self.remote is not None and route[:2] != self.remote:
+            raise ValueError(f"Invalid address: must be None or {self.get_extra_info('peername')}")
+        return route
+
+    def _learn(self, addr: Address) -> Route:
+        host, port = parse_address(addr)
+        if len(host) != len(self._address):
+            raise _other_family(addr)
+        if not self.allow_broadcast and self._broadcast(host):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        if len(self._targets) >= TARGETS:
-            self._targets.clear()
-        self._targets[addr] = target
-        return target
+        if len(self._routes) >= TARGETS:
+            self._routes.clear()
+        route = self._routes[addr] = host, port, self._address
+        return route
 
-    def _send(self, data: bytes, target: bytes, port: int) -> bool:
-        sent = self._udp.send(self._address, self._port, target, port, data, self._clock())
-        if sent is Sent.NO_ROUTE:
-            self._guard(self._protocol.error_received, OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH)))
-        return sent is not Sent.FULL
+    def _send(self, data: bytes, route: Route) -> Sent:
+        return self._udp.send(route[2], self._port, route[0], route[1], data, self._clock())
 
-    def _hold(self, data: bytes, target: bytes, port: int) -> None:
+    def _tell(self, sent: Sent) -> None:
+        number = _REFUSED[sent]
+        self._guard(self._protocol.error_received, OSError(number, os.strerror(number)))
+
+    def _hold(self, data: bytes, route: Route) -> None:
         if self._buffered > self._high:
             self._totals.datagrams_dropped += 1
             return
-        self._buffer.append((data, target, port))
+        self._buffer.append((data, route))
         self._buffered += len(data) + HEADER
         self._waiting[self] = None
         self._pause()
+
+    def _end(self) -> None:
+        """Nothing more is sent or received: `connection_lost` follows, once, and nothing after it."""
+        self._waiting.pop(self, None)
+        if not self._ended:
+            self._ended = True
+            self._loop.call_soon(self._protocol.connection_lost, None)
 
     def _pause(self) -> None:
         if self._buffered > self._high and not self._paused:
@@ -259,3 +304,7 @@ class Endpoint(asyncio.DatagramTransport):
     def _report(self, message: str, error: BaseException) -> None:
         context = {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
         self._loop.call_exception_handler(context)
+
+
+def _other_family(addr: Address) -> OSError:
+    return socket.gaierror(socket.EAI_ADDRFAMILY, f"{addr[0]!r} is not of this endpoint's address family")

@@ -30,7 +30,7 @@ class Host4:
     def __init__(
         self, link: Link, interfaces: Sequence[Interface], gateway: bytes | None, mtu: int, udp: Udp, totals: Totals
     ) -> None:
-        self.addresses = Addresses(interfaces)
+        self.addresses = Addresses(interfaces, gateway=gateway)
         self._arp = Arp(link, self.addresses, totals)
         self.hops = NextHops(link, IPV4, self.addresses, gateway, self._arp.solicit, totals)
         self._ip = Ipv4(self.addresses, self.hops, mtu, totals)

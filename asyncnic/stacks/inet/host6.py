@@ -41,7 +41,7 @@ class Host6:
         own = list(interfaces)
         if own and not any(is_link_local(interface.packed) for interface in own):
             own.insert(0, link_local(link.mac))
-        self.addresses = Addresses(own, tentative=True)
+        self.addresses = Addresses(own, True, gateway)
         self._ndp = Ndp(link, self.addresses, transmits, totals)
         self.hops = NextHops(link, IPV6, self.addresses, gateway, self._ndp.solicit, totals)
         self._ip = Ipv6(self.addresses, self.hops, mtu, totals)

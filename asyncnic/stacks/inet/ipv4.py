@@ -58,6 +58,10 @@ class Ipv4:
         """See `IpLayer`."""
         return self._addresses.source_for(target)
 
+    def owns(self, address: bytes) -> bool:
+        """See `IpLayer`."""
+        return address in self._addresses.usable
+
     def is_host(self, address: bytes) -> bool:
         """Whether `address` can be a single other host's (RFC 1122 section 3.2.1.3)."""
         return (

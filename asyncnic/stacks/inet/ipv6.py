@@ -66,7 +66,7 @@ class Ipv6:
         return self._addresses.source_for(target)
 
     def owns(self, address: bytes) -> bool:
-        """Whether packets from `address` are ours."""
+        """See `IpLayer`."""
         return address in self._addresses.usable
 
     def path_mtu(self, target: bytes, now: float) -> int:

@@ -63,8 +63,8 @@ class Ndp:
                 self._send(SOLICITATION, bytes(4) + address, _UNSPECIFIED, solicited_node(address), None)
         else:
             self._due = None
-            self._addresses.usable.update(self._addresses.tentative)
-            self._addresses.tentative.clear()
+            for address in list(self._addresses.tentative):
+                self._addresses.prefer(address)
             for address in self._addresses.usable:
                 self._advertise(address, ALL_NODES, _OVERRIDE, None)
         return self._due

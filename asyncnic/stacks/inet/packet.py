@@ -54,6 +54,8 @@ class Sent(Enum):
     FULL = "full"
     """No room: try again when there is some."""
     NO_ROUTE = "no route"
+    NO_SOURCE = "no source"
+    """The address that it should come from is not, or not yet, or no longer in use."""
 
 
 class IpLayer(Protocol):
@@ -61,6 +63,9 @@ class IpLayer(Protocol):
 
     def source_for(self, target: bytes) -> bytes | None:
         """Our address that fits `target`; None where there is none yet."""
+
+    def owns(self, address: bytes) -> bool:
+        """Whether `address` is ours, and in use."""
 
     def send(self, protocol: int, payload: bytes, source: bytes, target: bytes, now: float) -> Sent:
         """Send `payload`, in fragments where it must be."""

@@ -87,7 +87,7 @@ class Inet:
         self._waiting: dict[Endpoint, None] = {}
         self._flows_until = clock() + FLOW_LIFETIME
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.udp = Udp()
+        self.udp = Udp(self.totals)
         self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, self.totals)
         self.v6 = Host6(self._link, v6, _gateway(gateways, 6), mtu, self.udp, self.totals, dad_transmits)
 
@@ -117,11 +117,13 @@ class Inet:
         return min((due for due in dues if due is not None), default=self._flows_until)
 
     def resume(self) -> None:
-        """The transmit ring has room again: send what waits."""
-        if self._link.drain():
-            for endpoint in list(self._waiting):
-                if not endpoint.flush():
-                    break
+        """The transmit ring has room again: send what waits. Who has had it goes behind those who have not."""
+        if not self._link.drain():
+            return
+        for endpoint in list(self._waiting):
+            if endpoint in self._waiting and not endpoint.flush():
+                self._waiting[endpoint] = self._waiting.pop(endpoint)
+                return
 
     def connect(self, pass_on: Callable[[memoryview], None]) -> None:
         """Hand every frame whose outcome is in `PASSED_ON` to `pass_on` as well, which must not keep it."""
@@ -180,16 +182,27 @@ class Inet:
         remote_addr: tuple[str, int] | None = None,
         *,
         family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        reuse_port: bool | None = None,
         allow_broadcast: bool | None = None,
+        sock: socket.socket | None = None,
     ) -> tuple[asyncio.DatagramTransport, _P]:
         """Like the loop's own: a transport and its protocol, whose `connection_made` has been called.
 
-        Hosts are numeric. "0.0.0.0" takes what comes to any IPv4 address, "::" to any IPv6 address (only).
+        Hosts are numeric, so `flags` of name resolution mean nothing. "0.0.0.0" takes what comes to any IPv4 address,
+        "::" to any IPv6 address (only). `reuse_port` lets several endpoints share a port if all of them say so; each
+        peer's datagrams go to one of them.
 
         Raises:
-            ValueError: neither address nor family is given, or the families differ.
-            OSError: EADDRINUSE, EADDRNOTAVAIL, or a host that is no numeric address.
+            ValueError: neither address nor family is given, the families differ, or `sock`, which is the kernel's.
+            OSError: EADDRINUSE, EADDRNOTAVAIL, EPROTONOSUPPORT, EACCES (connected to a broadcast address), or a host
+                that is no numeric address.
         """
+        if sock is not None:
+            raise ValueError("sock is a socket of the kernel's, not of this stack: give local_addr or remote_addr")
+        if proto not in (0, socket.IPPROTO_UDP):
+            raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
         loop = asyncio.get_running_loop()
         remote = None if remote_addr is None else parse_address(remote_addr)
         if local_addr is not None:
@@ -208,9 +221,20 @@ class Inet:
                 raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
         elif remote is not None:
             local = addresses.source_for(remote[0]) or local[0], local[1]
-        forbidden = _nothing if allow_broadcast else addresses.is_broadcast
         protocol = protocol_factory()
-        endpoint = Endpoint(self.udp, loop, self._clock, protocol, local, remote, forbidden, self._waiting, self.totals)
+        endpoint = Endpoint(
+            self.udp,
+            loop,
+            self._clock,
+            protocol,
+            local,
+            remote,
+            addresses.is_broadcast,
+            bool(allow_broadcast),
+            bool(reuse_port),
+            self._waiting,
+            self.totals,
+        )
         self._loop = loop
         endpoint.start()
         return endpoint, protocol
@@ -244,7 +268,3 @@ def _gateway(gateways: Sequence[IPv4Address | IPv6Address], version: int) -> byt
     if len(found) > 1:
         raise ValueError(f"more than one IPv{version} gateway")
     return found[0] if found else None
-
-
-def _nothing(address: bytes) -> bool:
-    return False

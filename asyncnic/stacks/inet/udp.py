@@ -1,21 +1,21 @@
 """UDP (RFC 768) over both families: checks, demultiplexing, flow cache, sending. What applications hold is endpoint.py.
 
-Every port of an address belongs to one endpoint; there is no port sharing. The wildcard address takes what no
-particular address does. A "::" endpoint takes IPv6 only.
+A port of an address belongs to one endpoint, or to several that all share it: each peer has one of them. The wildcard
+address takes what no particular address does. A "::" endpoint takes IPv6 only.
 """
 
 import errno
 import os
 import random
-import socket
 import struct
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from asyncnic.stacks.inet.checksum import pseudo_sum, sound, word_sum
 from asyncnic.stacks.inet.fast import Flows
-from asyncnic.stacks.inet.outcomes import Outcome
+from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import UDP, IpLayer, Packet, Sent
+from asyncnic.stacks.inet.peer import Address, Peer
 
 HEADER = 8
 LARGEST = {4: 65507, 16: 65527}
@@ -24,9 +24,6 @@ EPHEMERAL = range(49152, 65536)
 """RFC 6335 section 6."""
 FLOWS = 4096
 WILDCARDS = {4: bytes(4), 16: bytes(16)}
-
-Address = tuple[Any, ...]
-"""(host, port) or (host, port, flow info, scope id), as `socket` has them."""
 
 Refuse = Callable[[Packet, float], None]
 """Tells a packet's sender that nobody has the port."""
@@ -37,6 +34,9 @@ class Receiver(Protocol):
 
     remote: tuple[bytes, int] | None
     """The one peer (address, port) of a connected endpoint."""
+
+    reuse_port: bool
+    """Whether it shares its port with others who say so."""
 
     @property
     def receive(self) -> Callable[[bytes, Address], None]:
@@ -49,25 +49,22 @@ class Receiver(Protocol):
         """An ICMP error came for a datagram of this endpoint."""
 
 
-def socket_address(address: bytes, port: int) -> Address:
-    """The tuple that `socket` has for an address of 4 or 16 octets."""
-    if len(address) == 4:
-        return socket.inet_ntop(socket.AF_INET, address), port
-    return socket.inet_ntop(socket.AF_INET6, address), port, 0, 0
-
-
 class Udp:
     """The UDP of one host.
+
+    Args:
+        totals: counts `no_route`.
 
     `flows` is what the fast way knows (fast.py): bounded, and emptied whenever an endpoint opens, closes or changes.
     """
 
-    __slots__ = ("_endpoints", "_layers", "_refuse", "flows")
+    __slots__ = ("_endpoints", "_layers", "_refuse", "_totals", "flows")
 
-    def __init__(self) -> None:
+    def __init__(self, totals: Totals) -> None:
+        self._totals = totals
         self._layers: dict[int, IpLayer] = {}
         self._refuse: dict[int, Refuse] = {}
-        self._endpoints: dict[tuple[bytes, int], Receiver] = {}
+        self._endpoints: dict[tuple[bytes, int], list[Receiver]] = {}
         self.flows: Flows = {}
 
     def attach(self, octets: int, layer: IpLayer, refuse: Refuse) -> None:
@@ -85,31 +82,39 @@ class Udp:
             first = random.randrange(len(EPHEMERAL))
             for step in range(len(EPHEMERAL)):
                 port = EPHEMERAL[(first + step) % len(EPHEMERAL)]
-                if not self._taken(address, port):
+                if not self._holders(address, port):
                     break
             else:
                 raise OSError(errno.EADDRINUSE, "no UDP port is free")
-        elif self._taken(address, port):
+        elif not all(receiver.reuse_port and holder.reuse_port for holder in self._holders(address, port)):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        self._endpoints[address, port] = receiver
+        self._endpoints.setdefault((address, port), []).append(receiver)
         self.flows.clear()
         return port
 
-    def close(self, address: bytes, port: int) -> None:
+    def close(self, receiver: Receiver, address: bytes, port: int) -> None:
         """Take a port back."""
-        del self._endpoints[address, port]
+        holders = self._endpoints[address, port]
+        holders.remove(receiver)
+        if not holders:
+            del self._endpoints[address, port]
         self.flows.clear()
 
     def receivers(self) -> list[Receiver]:
         """Whoever has a port now."""
-        return list(self._endpoints.values())
+        return [receiver for holders in self._endpoints.values() for receiver in holders]
 
     def find(self, address: bytes, port: int, peer: tuple[bytes, int]) -> Receiver | None:
-        """Who gets what `peer` sends to `address` and `port`."""
-        receiver = self._endpoints.get((address, port)) or self._endpoints.get((WILDCARDS[len(address)], port))
-        if receiver is not None and receiver.remote not in (None, peer):
+        """Who gets what `peer` sends to `address` and `port`: who is connected to it, else who is to nobody."""
+        holders = self._endpoints.get((address, port)) or self._endpoints.get((WILDCARDS[len(address)], port))
+        if not holders:
             return None
-        return receiver
+        if len(holders) == 1:
+            return holders[0] if holders[0].remote in (None, peer) else None
+        for wanted in (peer, None):
+            if found := [holder for holder in holders if holder.remote == wanted]:
+                return found[hash(peer) % len(found)]
+        return None
 
     def input(self, packet: Packet, now: float) -> Outcome:
         """Take a UDP packet; what the fast way does not take, and the first datagram of each flow.
@@ -132,14 +137,17 @@ class Udp:
         if receiver is None:
             self._refuse[len(packet.source)](packet, now)
             return Outcome.UDP_NO_LISTENER
-        address = socket_address(packet.source, source_port)
+        layer, own = self._layers[len(packet.target)], packet.target
+        if not layer.owns(own):  # a group's: the answer comes from one of ours
+            own = layer.source_for(packet.source) or WILDCARDS[len(own)]
+        peer = Peer.of(packet.source, source_port, own, port)
         receive = receiver.receive
-        if len(address) == 2 and not packet.group:
+        if len(own) == 4 and not packet.group:
             if len(self.flows) >= FLOWS:
                 self.flows.clear()
-            self.flows[packet.source + packet.target + bytes(data[:4])] = (receive, address)
+            self.flows[packet.source + own + bytes(data[:4])] = (receive, peer)
         try:
-            receive(bytes(data[HEADER:length]), address)
+            receive(bytes(data[HEADER:length]), peer)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -157,21 +165,30 @@ class Udp:
         return True
 
     def send(self, source: bytes, port: int, target: bytes, target_port: int, data: bytes, now: float) -> Sent:
-        """Send one datagram; `source` may be the wildcard. `data` fits (`LARGEST`)."""
+        """Send one datagram from an address of ours, or from the one that fits where `source` is the wildcard.
+
+        `data` fits (`LARGEST`). An address that is not in use (tentative, lost) sends nothing.
+        """
         layer = self._layers[len(target)]
         if source == WILDCARDS[len(source)]:
             own = layer.source_for(target)
             if own is None:
+                self._totals.no_route += 1
                 return Sent.NO_ROUTE
             source = own
+        elif not layer.owns(source):
+            self._totals.no_route += 1
+            return Sent.NO_SOURCE
         length = HEADER + len(data)
         covered = pseudo_sum(source, target, UDP, length) + port + target_port + length + word_sum(data)
         checksum = -covered % 0xFFFF or 0xFFFF  # 0 would say that there is none
         header = struct.pack("!HHHH", port, target_port, length, checksum)
         return layer.send(UDP, header + data, source, target, now)
 
-    def _taken(self, address: bytes, port: int) -> bool:
+    def _holders(self, address: bytes, port: int) -> list[Receiver]:
+        """Who has a port already that `address` would have."""
         wildcard = WILDCARDS[len(address)]
         if address != wildcard:
-            return (address, port) in self._endpoints or (wildcard, port) in self._endpoints
-        return any(port == other and len(at) == len(address) for at, other in self._endpoints)
+            return [*self._endpoints.get((address, port), ()), *self._endpoints.get((wildcard, port), ())]
+        found = (held for (at, other), held in self._endpoints.items() if port == other and len(at) == len(address))
+        return [receiver for held in found for receiver in held]

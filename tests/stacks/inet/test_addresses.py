@@ -2,7 +2,7 @@ from ipaddress import ip_interface
 
 import pytest
 
-from asyncnic.stacks.inet.addresses import Addresses, is_link_local, is_multicast, link_local, solicited_node
+from asyncnic.stacks.inet.addresses import SOURCES, Addresses, is_link_local, is_multicast, link_local, solicited_node
 from tests.stacks.inet.wire import packed
 
 
@@ -52,6 +52,49 @@ def test_sources_of_ipv4(target: str, source: str) -> None:
 )
 def test_sources_of_ipv6(target: str, source: str) -> None:
     assert V6.source_for(packed(target)) == packed(source)
+
+
+@pytest.mark.parametrize(
+    ("target", "source"),
+    [
+        ("2001:db8:1::9", "2001:db8:1::2"),  # rule 8, on the link
+        ("2001:db8:1:8000::9", "2001:db8:1::2"),  # rule 5.5: the gateway is in that prefix
+        ("2001:db8:0:1::9", "2001:db8:1::2"),  # rule 5.5 goes before rule 8
+        ("fd00:1::9", "fd00:1::2"),  # rule 8, on the link
+        ("fd00:2::9", "2001:db8:1::2"),  # rule 5.5 goes before rule 6
+        ("ff05::9", "2001:db8:1::2"),  # rule 2: a site's group is not reached from the link's scope
+        ("ff02::9", "fe80::5"),
+    ],
+)
+def test_sources_of_ipv6_beside_a_gateway(target: str, source: str) -> None:
+    own = ["fe80::5/64", "2001:db8::2/64", "2001:db8:1::2/64", "fd00:1::2/64"]
+    addresses = Addresses(map(ip_interface, own), gateway=packed("2001:db8:1::1"))
+    assert addresses.source_for(packed(target)) == packed(source)
+
+
+@pytest.mark.parametrize(
+    ("target", "source"),
+    [("fd00:9::1", "fd00:1::2"), ("2001:db8:9::1", "2001:db8::2"), ("2002:1::1", "2002:9::2")],
+)
+def test_sources_of_ipv6_by_their_label(target: str, source: str) -> None:
+    addresses = Addresses(map(ip_interface, ["fd00:1::2/64", "2001:db8::2/64", "2002:9::2/64"]))
+    assert addresses.source_for(packed(target)) == packed(source)
+
+
+def test_sources_of_ipv4_beside_a_gateway() -> None:
+    own = ["192.0.2.2/24", "10.1.0.5/16", "10.1.0.6/16"]
+    addresses = Addresses(map(ip_interface, own), gateway=packed("10.1.0.1"))
+    assert addresses.source_for(packed("198.51.100.1")) == packed("10.1.0.5")
+    assert addresses.source_for(packed("192.0.2.77")) == packed("192.0.2.2")
+
+
+def test_remembered_sources_are_few_and_follow_the_addresses() -> None:
+    addresses = Addresses([ip_interface("2001:db8::2/64")], tentative=True)
+    for number in range(SOURCES + 10):
+        assert addresses.source_for(packed(f"2001:db8::{number:x}")) is None
+    assert len(addresses._sources) <= SOURCES
+    addresses.prefer(packed("2001:db8::2"))
+    assert addresses.source_for(packed("2001:db8::1")) == packed("2001:db8::2")
 
 
 def test_tentative_addresses_are_no_source() -> None:
