@@ -189,6 +189,10 @@ class LaneSteering:
         words, first = self._counters.words, LANE_WORDS * lane
         return words[first + ACCEPTED] - words[first + LEFT]
 
+    def overflowed(self, lane: int) -> int:
+        """Frames that found the lane's queue full, ever."""
+        return self._counters.words[LANE_WORDS * lane + OVERFLOWED]
+
     def settle(self, empty: Sequence[bool]) -> None:
         """Account for frames that were accepted and are not there. Called now and then, say with each scrape.
 

@@ -98,7 +98,8 @@ class TapLane:
             self._trust = PATIENCE
             if taken:
                 steering.frames_read(self._index, taken)
-            if self._depth.observe(time.monotonic(), taken, self.port.silent, self._knobs.target_age):
+            overflowed, age = steering.overflowed(self._index), self._knobs.target_age
+            if self._depth.observe(time.monotonic(), taken, self.port.silent, overflowed, age):
                 steering.shorten(self._index, self._depth.depth)
         return taken
 
