@@ -59,11 +59,6 @@ class Counters:
     )
     resyncs: int = _counter("ring_resyncs", "Times that the ring walk had to follow a chip which jumped descriptors.")
 
-    def __add__(self, other: "Counters") -> "Counters":
-        """Sum of two readings, field by field: workers of a service."""
-        names = (field.name for field in dataclasses.fields(self))
-        return Counters(**{name: getattr(self, name) + getattr(other, name) for name in names})
-
     def shown(self) -> Iterator[tuple[Metric, int]]:
         """Each counter that has a metric of its own, with its value; those of one family follow each other."""
         for name, metric in METRICS.items():

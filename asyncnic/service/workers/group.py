@@ -27,7 +27,7 @@ from asyncnic.service.observed import Observed
 from asyncnic.service.workers.child import HOLD_SECONDS
 from asyncnic.service.workers.merged import DeviceNames, MergedNic
 from asyncnic.service.workers.process import WorkerProcess
-from asyncnic.service.workers.snapshot import NOTHING, Buckets
+from asyncnic.service.workers.snapshot import Buckets, Counted, add
 from asyncnic.settings.model import Settings
 
 LOOK = 0.5
@@ -63,7 +63,7 @@ class WorkerGroup:
         self.observed.refresh = self.refresh
         self._workers = [WorkerProcess(index, self._pass_on) for index in range(settings.workers)]
         self._finishing = asyncio.Event()
-        self._buried = NOTHING
+        self._buried = Counted()
         self._lost = 0
         self._unbooked = False
         self._lag = Histogram(SECONDS)
@@ -167,7 +167,7 @@ class WorkerGroup:
     def _bury(self, worker: WorkerProcess) -> None:
         """Keep what the worker had counted."""
         if worker.snapshot is not None:
-            self._buried += worker.snapshot.counted.closed()
+            self._buried = add(self._buried, worker.snapshot.counted.closed())
             worker.snapshot = None
         self._unbooked = True
 
@@ -215,7 +215,7 @@ class WorkerGroup:
         snapshots = [worker.snapshot for worker in self._workers if worker.snapshot is not None]
         self._nic.update(snapshots, self._buried, self._lost, self._wire(), bool(self._tap.queues))
         observed, counted = self.observed, self._nic.counted
-        (counted.loop_lag + Buckets.of(self._lag)).put_into(observed.loop_lag)
+        add(counted.loop_lag, Buckets.of(self._lag)).put_into(observed.loop_lag)
         observed.stack_failures = counted.stack_failures
         observed.stack_down = next((why for worker in self._workers if (why := _down(worker))), "")
 

@@ -11,7 +11,7 @@ from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
 from asyncnic.service.observed import Unwatchable
-from asyncnic.service.workers.snapshot import NOTHING, Counted, Names, Snapshot, Table, descriptors, total
+from asyncnic.service.workers.snapshot import Counted, Names, Snapshot, Table, descriptors, total
 from asyncnic.settings.knobs import Knobs
 
 
@@ -37,7 +37,7 @@ class MergedNic:
         self.device_up = False
         self.burst_frames = Histogram(BURST_FRAMES)
         self.delivery_seconds = Histogram(SECONDS)
-        self.counted = NOTHING
+        self.counted = Counted()
         self._snapshots: Sequence[Snapshot] = ()
         self._last_lane = parse_lanes(knobs.lane)[-1].name
         self._accounts = Accounts(0, {})

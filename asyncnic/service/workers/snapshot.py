@@ -1,12 +1,14 @@
 """What a worker has counted and what stands in it, at one moment; and how several workers are added up. Pure.
 
 `Counted` only grows and outlives its worker: what a dead worker had counted stays in the sum. `Standing` is true now
-and gone with the worker.
+and gone with the worker. Both are added field by field, whatever their fields are: a new counter is declared where it
+is counted, or here, and nowhere else.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -19,6 +21,33 @@ from asyncnic.service.observed import Observed
 
 Names = dict[str, int]
 Table = dict[str, Names]
+
+_T = TypeVar("_T")
+
+
+def add(a: _T, b: _T) -> _T:
+    """The sum of two values of one type: dataclasses by field, mappings by key (what one of them lacks is the other's),
+    lists place by place, and numbers.
+
+    Raises:
+        ValueError: lists of different lengths.
+    """
+    made: Any = type(a)
+    sum_: Any
+    if dataclasses.is_dataclass(a):
+        sum_ = made(**{name: add(getattr(a, name), getattr(b, name)) for name in _names(a)})
+    elif isinstance(a, Mapping) and isinstance(b, Mapping):
+        both = {name: add(value, b[name]) if name in b else value for name, value in a.items()}
+        sum_ = both | {name: value for name, value in b.items() if name not in a}
+    elif isinstance(a, list) and isinstance(b, list):
+        sum_ = [add(one, other) for one, other in zip(a, b, strict=True)]
+    else:
+        sum_ = a + b  # type: ignore[operator]  # numbers
+    return sum_  # type: ignore[no-any-return]
+
+
+def _names(value: Any) -> list[str]:
+    return [one.name for one in dataclasses.fields(value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +62,13 @@ class Buckets:
         """A copy of `histogram` as it is."""
         return cls(list(histogram.counts), histogram.sum)
 
-    def __add__(self, other: "Buckets") -> "Buckets":
-        return Buckets([a + b for a, b in zip(self.counts, other.counts, strict=True)], self.sum + other.sum)
-
     def put_into(self, histogram: Histogram) -> None:
         """Make `histogram` show this."""
         histogram.counts, histogram.sum = list(self.counts), self.sum
+
+
+def _seconds() -> Buckets:
+    return Buckets.of(Histogram(SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +78,20 @@ class LaneCounted:
     ledger: Ledger
     delivered_bytes: int
 
-    def __add__(self, other: "LaneCounted") -> "LaneCounted":
-        return LaneCounted(self.ledger + other.ledger, self.delivered_bytes + other.delivered_bytes)
-
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Everything that only grows."""
+    """Everything that only grows. As made without arguments: what was counted before anything happened."""
 
-    lanes: dict[str, LaneCounted]
-    counters: Counters
-    receive_errors: Names
-    transmit_errors: Names
-    stack_failures: int
-    outcomes: Table
-    burst_frames: Buckets
-    delivery_seconds: Buckets
-    loop_lag: Buckets
+    lanes: dict[str, LaneCounted] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
+    receive_errors: Names = field(default_factory=dict)
+    transmit_errors: Names = field(default_factory=dict)
+    stack_failures: int = 0
+    outcomes: Table = field(default_factory=dict)
+    burst_frames: Buckets = field(default_factory=lambda: Buckets.of(Histogram(BURST_FRAMES)))
+    delivery_seconds: Buckets = field(default_factory=_seconds)
+    loop_lag: Buckets = field(default_factory=_seconds)
 
     @property
     def read(self) -> int:
@@ -78,35 +105,6 @@ class Counted:
             for name, lane in self.lanes.items()
         }
         return replace(self, lanes=lanes)
-
-    def __add__(self, other: "Counted") -> "Counted":
-        theirs = other.lanes
-        return Counted(
-            self.lanes
-            | {name: self.lanes[name] + lane if name in self.lanes else lane for name, lane in theirs.items()},
-            self.counters + other.counters,
-            _add(self.receive_errors, other.receive_errors),
-            _add(self.transmit_errors, other.transmit_errors),
-            self.stack_failures + other.stack_failures,
-            _add_tables(self.outcomes, other.outcomes),
-            self.burst_frames + other.burst_frames,
-            self.delivery_seconds + other.delivery_seconds,
-            self.loop_lag + other.loop_lag,
-        )
-
-
-NOTHING = Counted(
-    {},
-    Counters(),
-    {},
-    {},
-    0,
-    {},
-    Buckets.of(Histogram(BURST_FRAMES)),
-    Buckets.of(Histogram(SECONDS)),
-    Buckets.of(Histogram(SECONDS)),
-)
-"""What was counted before anything happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,31 +156,31 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             missing = str(error)
     return Snapshot(
         Counted(
-            {
+            lanes={
                 name: LaneCounted(replace(lane.ledger, in_flight=0), lane.delivered_bytes)
                 for name, lane in lanes.items()
             },
-            nic.counters,
-            nic.receive_errors,
-            nic.transmit_errors,
-            observed.stack_failures,
-            {protocol: dict(outcomes) for protocol, outcomes in observed.outcomes().items()},
-            Buckets.of(nic.burst_frames),
-            Buckets.of(nic.delivery_seconds),
-            Buckets.of(observed.loop_lag),
+            counters=nic.counters,
+            receive_errors=nic.receive_errors,
+            transmit_errors=nic.transmit_errors,
+            stack_failures=observed.stack_failures,
+            outcomes={protocol: dict(outcomes) for protocol, outcomes in observed.outcomes().items()},
+            burst_frames=Buckets.of(nic.burst_frames),
+            delivery_seconds=Buckets.of(nic.delivery_seconds),
+            loop_lag=Buckets.of(observed.loop_lag),
         ),
         Standing(
-            nic.device_up,
-            {name: lane.ledger.in_flight for name, lane in lanes.items()},
-            nic.queue_frames,
-            observed.stack_down,
-            nic.ring_descriptors(),
-            nic.chip,
-            observed.mac,
-            registers,
-            missing,
-            nic.ring_words() if rings else {},
-            nic.knobs.rx_budget,
+            device_up=nic.device_up,
+            in_flight={name: lane.ledger.in_flight for name, lane in lanes.items()},
+            queue_frames=nic.queue_frames,
+            stack_down=observed.stack_down,
+            ring_descriptors=nic.ring_descriptors(),
+            chip=nic.chip,
+            mac=observed.mac,
+            registers=registers,
+            registers_missing=missing,
+            ring_words=nic.ring_words() if rings else {},
+            rx_budget=nic.knobs.rx_budget,
         ),
     )
 
@@ -190,7 +188,7 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
 def total(snapshots: Iterable[Snapshot], base: Counted) -> Counted:
     """What all of them have counted, and `base`."""
     for snapshot in snapshots:
-        base = base + snapshot.counted
+        base = add(base, snapshot.counted)
     return base
 
 
@@ -198,13 +196,5 @@ def descriptors(snapshots: Iterable[Snapshot]) -> Table:
     """The descriptors of all rings by ring and owner."""
     found: Table = {ring: {"card": 0, "host": 0} for ring in ("rx", "tx")}
     for snapshot in snapshots:
-        found = _add_tables(found, snapshot.standing.ring_descriptors)
+        found = add(found, snapshot.standing.ring_descriptors)
     return found
-
-
-def _add(a: Mapping[str, int], b: Mapping[str, int]) -> Names:
-    return {name: a.get(name, 0) + b.get(name, 0) for name in (*a, *(name for name in b if name not in a))}
-
-
-def _add_tables(a: Mapping[str, Names], b: Mapping[str, Names]) -> Table:
-    return {name: _add(a.get(name, {}), b.get(name, {})) for name in (*a, *(name for name in b if name not in a))}

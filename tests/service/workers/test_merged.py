@@ -7,7 +7,7 @@ import pytest
 from asyncnic.devices.device import WireCounters
 from asyncnic.service.observed import NicView, Unwatchable
 from asyncnic.service.workers.merged import DeviceNames, MergedNic
-from asyncnic.service.workers.snapshot import NOTHING
+from asyncnic.service.workers.snapshot import Counted
 from asyncnic.settings.knobs import Knobs
 from tests.service.workers.snapshots import counted, snapshot
 
@@ -23,7 +23,7 @@ def test_it_is_a_nic_to_those_who_look() -> None:
 
 def test_the_law_holds_for_what_the_wire_says_and_the_workers_count() -> None:
     nic = merged()
-    nic.update([snapshot(10, 7, 2, 1), snapshot(20, 20)], NOTHING, 0, WireCounters(35, 5), True)
+    nic.update([snapshot(10, 7, 2, 1), snapshot(20, 20)], Counted(), 0, WireCounters(35, 5), True)
     ledger = nic.ledger()
     assert ledger.imbalance == 0
     assert (ledger.offered, ledger.delivered, ledger.filtered, ledger.in_flight) == (35, 27, 1, 2)
@@ -33,7 +33,7 @@ def test_the_law_holds_for_what_the_wire_says_and_the_workers_count() -> None:
 
 def test_a_frame_that_nobody_accounts_for_is_an_imbalance() -> None:
     nic = merged()
-    nic.update([snapshot(10, 10)], NOTHING, 0, WireCounters(11, 0), True)
+    nic.update([snapshot(10, 10)], Counted(), 0, WireCounters(11, 0), True)
     assert nic.ledger().imbalance == 1
 
 
@@ -49,7 +49,7 @@ def test_what_dead_workers_had_in_hand_is_dropped_by_the_driver() -> None:
 def test_it_is_up_when_the_tap_and_all_chips_are() -> None:
     nic = merged()
     for up, chips, expected in ((True, (True, True), True), (True, (True, False), False), (False, (True,), False)):
-        nic.update([snapshot(0, 0, up=chip) for chip in chips], NOTHING, 0, WireCounters(0, 0), up)
+        nic.update([snapshot(0, 0, up=chip) for chip in chips], Counted(), 0, WireCounters(0, 0), up)
         assert nic.device_up is expected
 
 
@@ -64,8 +64,8 @@ def test_an_automatic_budget_is_the_largest_of_the_workers() -> None:
     nic = merged()
     one = snapshot(0, 0)
     shown = [replace(one, standing=replace(one.standing, rx_budget=budget)) for budget in (12, 200)]
-    nic.update(shown, NOTHING, 0, WireCounters(0, 0), True)
+    nic.update(shown, Counted(), 0, WireCounters(0, 0), True)
     assert nic.knobs.rx_budget == 64
     nic.knobs.rx_budget_auto = True
-    nic.update(shown, NOTHING, 0, WireCounters(0, 0), True)
+    nic.update(shown, Counted(), 0, WireCounters(0, 0), True)
     assert nic.knobs.rx_budget == 200
