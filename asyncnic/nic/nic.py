@@ -137,7 +137,7 @@ class Nic:
         """The same, lane by lane, with what was shed before any lane."""
         wire = self._read_wire()
         lanes = {lane.name: self._account(number, lane, wire) for number, lane in enumerate(self.device.lanes)}
-        if wire is None:
+        if wire is None or not wire.lanes:
             return Accounts(sum(account.ledger.offered for account in lanes.values()), lanes)
         return Accounts(wire.offered, lanes, wire.shed, wire.shed_total)
 
@@ -147,16 +147,18 @@ class Nic:
         if self._receiver.device_up:
             driver.sample_missed()
         counters = driver.rx.counters
+        standing = driver.rx.finished()
+        came = counters.seen + standing + driver.missed + lane.filtered
         if wire is None:
-            on_wire = LaneCounters(counters.seen + driver.rx.finished() + driver.missed, 0)
+            on_wire = LaneCounters(came, 0)
         else:
-            on_wire = wire.lanes[number] if wire.lanes else LaneCounters(wire.offered, wire.dropped)
+            on_wire = wire.lanes[number] if wire.lanes else self._at_one_moment(wire, came)
         delivered, octets = self._delivery.delivered(number)
         ledger = Ledger(
             offered=on_wire.offered,
             delivered=delivered,
             filtered=lane.filtered + counters.filtered,
-            in_flight=self._receiver.in_flight(number) + self._delivery.in_flight(number),
+            in_flight=self._receiver.in_flight(number, standing) + self._delivery.in_flight(number),
             dropped={
                 "kernel": {"tap_queue_full": on_wire.dropped},
                 "card": {"miss": driver.missed},
@@ -165,6 +167,19 @@ class Nic:
             },
         )
         return LaneAccount(ledger, octets, on_wire.waiting)
+
+    def _at_one_moment(self, wire: WireCounters, came: int) -> LaneCounters:
+        """What the wire had handed out when the chip was read, of which `came` frames had come in.
+
+        A chip that takes frames by itself does so between two readings too. Its count was taken after `wire`, and is
+        then of one moment with the wire's if a second reading of that is not below it; what lies outside these bounds
+        is frames that are unaccounted for.
+        """
+        if wire.offered - wire.dropped == came:
+            return LaneCounters(wire.offered, wire.dropped)
+        after = self._read_wire() or wire
+        read = max(wire.offered - wire.dropped, min(came, after.offered - after.dropped))
+        return LaneCounters(read + after.dropped, after.dropped)
 
     @property
     def counters(self) -> Counters:

@@ -189,9 +189,8 @@ class Receiver:
             return served.frames, served.octets
         return served.frames + burst.taken, served.octets + sum(burst.lengths[: burst.taken])
 
-    def in_flight(self, lane: int) -> int:
-        """Finished frames that stand in the lane's ring and were not handed to delivery."""
-        standing = self.drivers[lane].rx.finished()
+    def in_flight(self, lane: int, standing: int) -> int:
+        """Of the `standing` finished frames in the lane's ring, those that were not handed to delivery."""
         return standing - (self._burst.taken if self._burst is not None and lane == self.current else 0)
 
     # -- Transmission -------------------------------------------------------------------------------------------------
