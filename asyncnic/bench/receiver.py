@@ -1,7 +1,7 @@
 """What an application would be in the experiments: UDP protocols that count, check and work.
 
-`Counter` only counts, `Busy` only works. `Receiver` reads the generator's stamp (`load.STAMP`) off every datagram and
-says exactly what was lost, doubled or overtaken and how old each datagram was on arrival. All are plain
+`Counter` only counts, `Busy` only works. `StampReader` reads the generator's stamp (`load.STAMP`) off every datagram
+and says exactly what was lost, doubled or overtaken and how old each datagram was on arrival. All are plain
 `asyncio.DatagramProtocol`s, so that they run unchanged on the kernel's UDP and on asyncnic's; loops without asyncio
 call `datagram_received` themselves.
 """
@@ -94,7 +94,7 @@ class Sequence:
         return {"seen": self.seen, "reordered": self.reordered, "duplicates": self.duplicates}
 
 
-class Receiver(asyncio.DatagramProtocol):
+class StampReader(asyncio.DatagramProtocol):
     """Counts, checks the sequence, takes the age, and works a while on every datagram.
 
     Args:

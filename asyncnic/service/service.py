@@ -19,11 +19,12 @@ import uvloop
 from asyncnic import logs
 from asyncnic.errors import DeviceError, SettingsError
 from asyncnic.logs import fields
-from asyncnic.service.engine import Engine, beside, open_in_process
+from asyncnic.service.engine import Engine, open_in_process
 from asyncnic.service.notify import Notifier
 from asyncnic.service.tuning import Changes, Tuner
 from asyncnic.settings.model import LIVE, Settings, changed
 from asyncnic.stacks.choice import choose
+from asyncnic.tasks import beside
 from asyncnic.web.security import WebConfig, load_web_config
 from asyncnic.web.server import WebServer
 

@@ -134,20 +134,28 @@ class Driver:
         self.fault = None
 
     def shut_down(self) -> None:
-        """Stop and reset the chip; it touches no memory afterwards. A chip that is gone is left alone."""
-        if self.read_csr(reg.CSR_STATUS) == _GONE:
-            return
-        self.sample_missed()
-        self.write_csr(reg.CSR_STATUS, 0)
-        self.write_csr(reg.CSR_STATUS, reg.CSR0_STOP)
-        self._soft_reset()
-        # Successors may know only the 16-bit style that the chip had at power-on.
-        self.write_bcr(reg.BCR_SOFTWARE_STYLE, reg.STYLE_LANCE)
+        """Stop and reset the chip; it touches no memory afterwards. A chip that is gone is left alone.
 
-    def stop(self) -> None:
-        """Stop taking frames off the wire. What the ring holds can still be collected."""
+        What it was given and did not send counts as `carrier`.
+        """
+        if self.read_csr(reg.CSR_STATUS) != _GONE:
+            self.sample_missed()
+            self.write_csr(reg.CSR_STATUS, 0)
+            self.write_csr(reg.CSR_STATUS, reg.CSR0_STOP)
+            self._soft_reset()
+            # Successors may know only the 16-bit style that the chip had at power-on.
+            self.write_bcr(reg.BCR_SOFTWARE_STYLE, reg.STYLE_LANCE)
+        self.tx.disarm_all()
+
+    def stop_receiving(self) -> None:
+        """Take no more frames off the wire, and go on sending. What the ring holds can still be collected.
+
+        By STOP, DRX, STRT: without INIT the chip goes on where its rings stand (fact sheet 10.2). Interrupts are off.
+        """
         self._interrupts_on = False
         self.write_csr(reg.CSR_STATUS, reg.CSR0_STOP)
+        self.write_csr(reg.MODE, self.read_csr(reg.MODE) | reg.MODE_DRX)
+        self.write_csr(reg.CSR_STATUS, reg.CSR0_STRT)
 
     def accept_multicast(self, groups: set[bytes]) -> None:
         """Program the hash filter for these group addresses (6 octets each), by suspending the chip (fact sheet 10.2).
@@ -238,7 +246,7 @@ class Driver:
         return [], []
 
     def transmit(self, frame: bytes | bytearray | memoryview) -> bool:
-        """Put a frame (no FCS) on the transmit ring. False when there is no room; counted.
+        """Put a frame (no FCS) on the transmit ring; see `TransmitRing.put`.
 
         `kick` makes the card look.
         """
