@@ -17,7 +17,8 @@ SCRIPT = ROOT / "deploy/docs/manuals.py"
 @pytest.fixture(scope="module")
 def manuals() -> ModuleType:
     spec = importlib.util.spec_from_file_location("manuals", SCRIPT)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

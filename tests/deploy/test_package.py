@@ -1,4 +1,4 @@
-"""What is installed: wheel and Debian package, on a bare root of Debian 12 without compiler or registry, to a scrape."""
+"""Wheel and Debian package: from a bare root of Debian 12, without compiler or registry, to a scrape."""
 
 import json
 import os
@@ -89,7 +89,8 @@ def scraped(root: Path, asyncnic: str) -> Iterator[str]:
                     with _opener.open(f"http://127.0.0.1:{PORT}/-/ready", timeout=2):
                         break
                 except OSError:
-                    assert service.poll() is None and time.monotonic() < deadline, service.stderr
+                    assert service.poll() is None, service.stderr
+                    assert time.monotonic() < deadline
                     time.sleep(0.1)
             with _opener.open(f"http://127.0.0.1:{PORT}/metrics", timeout=10) as response:
                 yield response.read().decode()
