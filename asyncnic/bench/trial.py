@@ -12,10 +12,12 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
+from asyncnic.bench import dnsperf, wires
+from asyncnic.bench.answers import Responder
 from asyncnic.bench.case import SYSTEMS, Case, Outcome
 from asyncnic.bench.load import Offered
 from asyncnic.bench.offer import Offer
-from asyncnic.bench.receiver import Counter, StampReader
+from asyncnic.bench.receiver import Counter, Echo, StampReader
 from asyncnic.hot import IMPLEMENTATION
 
 LOOK_SECONDS = 0.01
@@ -109,8 +111,22 @@ class Trial:
         )
 
 
+def offer_of(case: Case) -> Offer:
+    """What offers a case's load, ready to go.
+
+    Raises:
+        LoadError: it does not come up.
+    """
+    arguments = [wires.RECEIVER, *case.load.arguments()]
+    if case.load.outstanding:
+        return Offer(arguments, dnsperf.__file__)
+    return Offer([*arguments, "--answers"] if case.answer else arguments)
+
+
 def application(case: Case) -> Counter | StampReader:
     """The protocol that a case's datagrams end in."""
+    if case.answer:
+        return Responder() if case.answer == "dns" else Echo()
     return StampReader(case.work) if case.check or case.work else Counter()
 
 
