@@ -1,8 +1,8 @@
 """What an application would be in the experiments: UDP protocols that count, check and work.
 
 `Counter` only counts, `Echo` answers too, `Busy` only works. `StampReader` reads the generator's stamp (`load.STAMP`)
-off every datagram and says exactly what was lost, doubled or overtaken and how old each datagram was on arrival. All are
-plain `asyncio.DatagramProtocol`s, so that they run unchanged on the kernel's UDP and on asyncnic's; loops without
+off every datagram and says exactly what was lost, doubled or overtaken and how old each datagram was on arrival. All
+are plain `asyncio.DatagramProtocol`s, so that they run unchanged on the kernel's UDP and on asyncnic's; loops without
 asyncio call `datagram_received` themselves.
 """
 
