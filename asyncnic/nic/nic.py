@@ -332,6 +332,7 @@ async def open_nic(
     device: str,
     *,
     mac: bytes | None = None,
+    promiscuous: bool = False,
     mtu: int = 1500,
     rx_ring: int = 256,
     tx_ring: int = 64,
@@ -345,6 +346,7 @@ async def open_nic(
     Args:
         device: "tap:NAME", "macvtap:INTERFACE", "uio:PCI-ADDRESS" or "qemu:TAPNAME".
         mac: the station address; None lets the device choose one.
+        promiscuous: take every frame, whoever it is for; nothing is filtered then.
         mtu: octets of payload in a frame, 68 to 1500.
         rx_ring, tx_ring: descriptors, a power of two from 1 to 512.
         host_address: address with prefix length for the host's side of a TAP; empty leaves it alone.
@@ -374,6 +376,7 @@ async def open_nic(
                 max_frame=mtu + ETHERNET_OVERHEAD,
                 mac=mac,
                 filters=not lane.counts_filtered,
+                promiscuous=promiscuous,
                 pause=time.sleep,
             )
             for lane in opened.lanes

@@ -1,6 +1,6 @@
 """Makes the manuals that are never written by hand: man pages, and the reference of settings, metrics and log events.
 
-    manuals.py            write deploy/docs/reference/*.md anew
+    manuals.py            write deploy/docs/pages/reference/*.md anew
     manuals.py --check    say what differs from what is committed, exit code 1 if anything does
     manuals.py --man DIR  write the man pages, one for each command
 
@@ -22,7 +22,7 @@ from asyncnic.settings.values import show_duration
 from asyncnic.version import build_info
 
 ROOT = Path(__file__).parents[2]
-REFERENCE = Path(__file__).parent / "reference"
+REFERENCE = Path(__file__).parent / "pages" / "reference"
 CODES = "0 done, 1 failed while running, 2 usage or configuration, 3 privilege missing, 4 device absent or lost."
 LEVELS = ("debug", "info", "warning", "error", "exception")
 
@@ -196,7 +196,9 @@ def main(arguments: list[str]) -> int:
     stale = [name for name, make in PAGES.items() if _committed(name) != make()]
     if arguments == ["--check"]:
         for name in stale:
-            print(f"deploy/docs/reference/{name}: not as the code says: run deploy/docs/manuals.py", file=sys.stderr)
+            print(
+                f"deploy/docs/pages/reference/{name}: not as the code says: run deploy/docs/manuals.py", file=sys.stderr
+            )
         return 1 if stale else 0
     REFERENCE.mkdir(exist_ok=True)
     for name in stale:

@@ -67,6 +67,7 @@ class Driver:
         filters: True where the driver must do the address filter's work, since the card would not count what it
             rejects.
         pause: sleeps for some seconds; silicon wants 1 ms after a reset (fact sheet 2.2).
+        promiscuous: take every frame, whoever it is for; then nobody filters.
     """
 
     def __init__(
@@ -79,12 +80,14 @@ class Driver:
         mac: bytes | None,
         filters: bool,
         pause: Callable[[float], None],
+        promiscuous: bool = False,
     ) -> None:
         layout = Layout.of(rx_ring, tx_ring)
         self._port = port
         self._layout = layout
         self._pause = pause
-        self._filters = filters
+        self._filters = filters and not promiscuous
+        self._all = filters or promiscuous  # what the chip itself lets in
         self._ladrf = 0
         self._missed_before = 0
         self._interrupts_on = False
@@ -167,7 +170,7 @@ class Driver:
         for group in groups:
             self._ladrf |= 1 << multicast_hash(group)
         self._set_filter()
-        if self._filters:
+        if self._all:
             return  # the chip is promiscuous, and while it is suspended it would lose frames that nobody counts
         self.write_csr(reg.EXTENDED_CONTROL, reg.CSR5_SPND)
         for _ in range(_INIT_READS):
@@ -332,7 +335,7 @@ class Driver:
         self.tx.disarm_all()
         self._set_filter()
         memory, layout = self._port.memory, self._layout
-        mode = reg.MODE_PROM if self._filters else 0
+        mode = reg.MODE_PROM if self._all else 0
         block = InitBlock(
             mode=mode,
             padr=self.address,

@@ -291,3 +291,17 @@ def test_shut_down_leaves_a_stopped_chip_in_its_first_style() -> None:
 def test_a_ring_that_no_init_block_can_say_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match="power of two"):
         Layout.of(length, 4)
+
+
+@pytest.mark.parametrize("filters", [False, True])
+def test_a_promiscuous_driver_takes_every_frame(filters: bool) -> None:
+    chip = Am79C970A(DmaMemory.anonymous(Layout.of(8, 4).size), MAC, lambda frame: True)
+    chip.bus_master = True
+    ring = {"rx_ring": 8, "tx_ring": 4, "max_frame": 1518}
+    driver = Driver(chip, **ring, mac=None, filters=filters, pause=lambda _: None, promiscuous=True)
+    driver.bring_up()
+    driver.accept_multicast(set())
+    for number, group in enumerate((bytes.fromhex("020000000009"), b"\x01\0\x5e\0\0\x01", b"\xff" * 6, MAC)):
+        chip.receive(frame(number, group))
+    assert len(driver.collect(8)[0]) == 4
+    assert driver.rx.counters.filtered == 0
