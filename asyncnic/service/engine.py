@@ -18,7 +18,7 @@ from asyncnic.settings.model import Settings
 from asyncnic.stacks.choice import StackFactory
 from asyncnic.tasks import beside
 
-DRAIN_SECONDS = 5.0
+DRAIN_SECONDS = 3.0
 """How long a stack may take for what the rings hold when the service stops."""
 TIMER = 0.01
 """Seconds: the timer whose lateness is the event loop's lag."""

@@ -81,7 +81,9 @@ class Supervisor:
             await asyncio.wait({task})
         finally:
             if task.cancel():
-                await asyncio.wait({task}, timeout=PATIENCE)
+                _, running = await asyncio.wait({task}, timeout=PATIENCE)
+                if running:
+                    log.error("the stack coroutine does not end", extra=fields(problem="it goes on when cancelled"))
         if task.cancelled():
             return "it cancelled itself"
         return task.result()
