@@ -36,4 +36,4 @@ def test_nmap_scans_of_tcp_ports_end(run: Run) -> None:
             said = program("nmap", scan, "-p", "6,7,17", "-Pn", "-n", "--max-retries", "1", HOST)
             assert "1 IP address (1 host up) scanned" in said
         program("ping", "-n", "-c", "1", "-W", "5", HOST)
-        assert service.settled()["stack"]["tcp"]["unsupported"] > 0
+        assert service.settled()["stack"]["tcp"]["no_listener"] > 0

@@ -28,16 +28,14 @@ class Verdict(Enum):
 
 
 class Whole(NamedTuple):
-    """A reassembled datagram: the header of its first fragment as it was given, the payload, and whether any fragment
-    went to several hosts."""
+    """A reassembled datagram: the header of its first fragment as it was given, and the payload."""
 
     head: bytes
     payload: bytes
-    group: bool = False
 
 
 class _Datagram:
-    __slots__ = ("before", "condemned", "deadline", "end", "group", "head", "octets", "pieces", "starts")
+    __slots__ = ("condemned", "deadline", "end", "head", "octets", "pieces", "starts")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
@@ -46,8 +44,6 @@ class _Datagram:
         self.octets = 0
         self.end: int | None = None
         self.head = b""
-        self.before = 0
-        self.group = False
         self.condemned = False
 
     def condemn(self) -> Verdict:
@@ -76,17 +72,7 @@ class Reassembly:
         """Datagrams in pieces."""
         return len(self._table)
 
-    def add(
-        self,
-        key: bytes,
-        start: int,
-        more: bool,
-        data: memoryview,
-        head: bytes,
-        now: float,
-        before: int = 0,
-        group: bool = False,
-    ) -> Whole | Verdict:
+    def add(self, key: bytes, start: int, more: bool, data: memoryview, head: bytes, now: float) -> Whole | Verdict:
         """Take one fragment.
 
         Args:
@@ -96,8 +82,6 @@ class Reassembly:
             data: its payload; copied. A multiple of 8 octets when `more`.
             head: the header to remember when `start` is 0.
             now: seconds.
-            before: octets of header that the datagram's length counts besides.
-            group: the fragment went to several hosts.
         """
         datagram = self._table.get(key)
         if datagram is None:
@@ -108,10 +92,7 @@ class Reassembly:
         if datagram.condemned:
             return Verdict.DROPPED
         end = start + len(data)
-        datagram.group |= group
-        datagram.before = max(datagram.before, before)
-        last = max(end, datagram.starts[-1] + len(datagram.pieces[datagram.starts[-1]]) if datagram.starts else 0)
-        if datagram.before + last > LARGEST or len(datagram.starts) >= PIECES:
+        if end > LARGEST or len(datagram.starts) >= PIECES:
             return datagram.condemn()
         index = bisect_left(datagram.starts, start)
         if index < len(datagram.starts) and datagram.starts[index] == start:
@@ -135,8 +116,7 @@ class Reassembly:
         if datagram.octets != datagram.end:
             return Verdict.HELD
         del self._table[key]
-        payload = b"".join(datagram.pieces[start] for start in datagram.starts)
-        return Whole(datagram.head, payload, datagram.group)
+        return Whole(datagram.head, b"".join(datagram.pieces[start] for start in datagram.starts))
 
     def poll(self, now: float) -> list[Whole]:
         """Give up what waits too long; of those whose first fragment came, its header and data, for an ICMP error."""
@@ -148,7 +128,7 @@ class Reassembly:
             del self._table[key]
             self._totals.reassembly_timeouts += 1
             if 0 in datagram.pieces:
-                expired.append(Whole(datagram.head, datagram.pieces[0], datagram.group))
+                expired.append(Whole(datagram.head, datagram.pieces[0]))
         return expired
 
     def due(self) -> float | None:

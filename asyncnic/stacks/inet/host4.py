@@ -10,6 +10,7 @@ from asyncnic.stacks.inet.ipv4 import Ipv4
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import ICMP, TCP, UDP, Packet
+from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.udp import Udp
 
 
@@ -21,23 +22,30 @@ class Host4:
         interfaces: IPv4 addresses with their prefixes.
         gateway: 4 octets, or None.
         mtu: of the link, octets.
-        udp: runs on top.
+        udp, tcp: run on top.
         totals: counts what is not a frame's end.
     """
 
     __slots__ = ("_arp", "_icmp", "_ip", "addresses", "hops")
 
     def __init__(
-        self, link: Link, interfaces: Sequence[Interface], gateway: bytes | None, mtu: int, udp: Udp, totals: Totals
+        self,
+        link: Link,
+        interfaces: Sequence[Interface],
+        gateway: bytes | None,
+        mtu: int,
+        udp: Udp,
+        tcp: Tcp,
+        totals: Totals,
     ) -> None:
         self.addresses = Addresses(interfaces, gateway=gateway)
         self._arp = Arp(link, self.addresses, totals)
         self.hops = NextHops(link, IPV4, self.addresses, gateway, self._arp.solicit, totals)
         self._ip = Ipv4(self.addresses, self.hops, mtu, totals)
-        self._icmp = Icmp(self._ip, udp.error, totals)
-        self._ip.handlers = {ICMP: self._icmp.input, TCP: self._tcp, UDP: udp.input}
+        self._icmp = Icmp(self._ip, udp.error, tcp.error, totals)
+        self._ip.handlers = {ICMP: self._icmp.input, TCP: tcp.input, UDP: udp.input}
         self._ip.refuse = self._unknown
-        self._ip.problem = self._icmp.parameter_problem
+        tcp.attach(4, self._ip)
         udp.attach(4, self._ip, lambda packet, now: self._icmp.unreachable(packet, PORT_UNREACHABLE, now))
 
     def fragments(self) -> int:
@@ -62,10 +70,6 @@ class Host4:
             self._icmp.reassembly_timeout(packet, now)
         dues = (self.hops.neighbours.poll(now), self._ip.reassembly.due())
         return min((due for due in dues if due is not None), default=None)
-
-    def _tcp(self, packet: Packet, now: float) -> Outcome:
-        self._icmp.unreachable(packet, PROTOCOL_UNREACHABLE, now)
-        return Outcome.TCP_UNSUPPORTED
 
     def _unknown(self, packet: Packet, now: float) -> Outcome:
         self._icmp.unreachable(packet, PROTOCOL_UNREACHABLE, now)

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from asyncnic.stacks.inet.addresses import Addresses, Interface, is_link_local, link_local
 from asyncnic.stacks.inet.ethernet import IPV6, Link
 from asyncnic.stacks.inet.icmpv6 import Icmpv6
-from asyncnic.stacks.inet.ipv6 import BAD_NEXT_HEADER, Ipv6
+from asyncnic.stacks.inet.ipv6 import Ipv6
 from asyncnic.stacks.inet.ndp import Ndp
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import ICMPV6, TCP, UDP, Packet
+from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.udp import Udp
 
 
@@ -21,7 +22,7 @@ class Host6:
         interfaces: IPv6 addresses with their prefixes; where there is one, a link-local address is added to them.
         gateway: 16 octets, or None.
         mtu: of the link, octets.
-        udp: runs on top.
+        udp, tcp: run on top.
         totals: counts what is not a frame's end.
         transmits: see `Ndp`.
     """
@@ -35,6 +36,7 @@ class Host6:
         gateway: bytes | None,
         mtu: int,
         udp: Udp,
+        tcp: Tcp,
         totals: Totals,
         transmits: int,
     ) -> None:
@@ -45,9 +47,10 @@ class Host6:
         self._ndp = Ndp(link, self.addresses, transmits, totals)
         self.hops = NextHops(link, IPV6, self.addresses, gateway, self._ndp.solicit, totals)
         self._ip = Ipv6(self.addresses, self.hops, mtu, totals)
-        self._icmp = Icmpv6(self._ip, udp.error, self._discover, totals)
-        self._ip.handlers = {ICMPV6: self._icmp.input, TCP: self._tcp, UDP: udp.input}
+        self._icmp = Icmpv6(self._ip, udp.error, tcp.error, self._discover, totals)
+        self._ip.handlers = {ICMPV6: self._icmp.input, TCP: tcp.input, UDP: udp.input}
         self._ip.problem = self._icmp.parameter_problem
+        tcp.attach(16, self._ip)
         udp.attach(16, self._ip, self._icmp.port_unreachable)
 
     def fragments(self) -> int:
@@ -75,8 +78,3 @@ class Host6:
 
     def _discover(self, packet: Packet, now: float) -> Outcome:
         return self._ndp.input(packet, self.hops.neighbours, now)
-
-    def _tcp(self, packet: Packet, now: float) -> Outcome:
-        # The next-header field of a packet without extension headers; with them the pointer is less exact, not wrong.
-        self._icmp.parameter_problem(packet, BAD_NEXT_HEADER, 6, now)
-        return Outcome.TCP_UNSUPPORTED

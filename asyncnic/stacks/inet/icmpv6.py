@@ -9,20 +9,22 @@ from collections.abc import Callable
 
 from asyncnic.stacks.inet.addresses import is_multicast
 from asyncnic.stacks.inet.checksum import checksum, pseudo_sum, sound
-from asyncnic.stacks.inet.icmp import Tell
+from asyncnic.stacks.inet.icmp import Tell, TellTcp
 from asyncnic.stacks.inet.ipv6 import HEADER as IP_HEADER
-from asyncnic.stacks.inet.ipv6 import LEAST_MTU, Ipv6, upper_layer
+from asyncnic.stacks.inet.ipv6 import LEAST_MTU, Ipv6
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
-from asyncnic.stacks.inet.packet import ICMPV6, UDP, Packet
+from asyncnic.stacks.inet.packet import ICMPV6, TCP, UDP, Packet
 from asyncnic.stacks.inet.ratelimit import TokenBucket
 
 UNREACHABLE, TOO_BIG, TIME_EXCEEDED, PARAMETER_PROBLEM, ECHO_REQUEST, ECHO_REPLY = 1, 2, 3, 4, 128, 129
-PORT_UNREACHABLE = 4
+NO_ROUTE, PROHIBITED, PORT_UNREACHABLE = 0, 1, 4
+BAD_NEXT_HEADER = 1
 REASSEMBLY_TIME_EXCEEDED = 1
 UNKNOWN_OPTION = 2
 REDIRECT = 137
 _HEADER = 8
 _QUOTE = LEAST_MTU - IP_HEADER - _HEADER
+_TCP_ERRORS = {NO_ROUTE: errno.ENETUNREACH, PROHIBITED: errno.EACCES, PORT_UNREACHABLE: errno.ECONNREFUSED}
 _LISTENERS = frozenset((130, 131, 132, 143))
 
 Discovery = Callable[[Packet, float], Outcome]
@@ -41,15 +43,17 @@ class Icmpv6:
     Args:
         ip: sends, and keeps path MTUs.
         tell: takes errors about our own datagrams.
+        tell_tcp: takes errors about our own segments.
         discovery: takes neighbour discovery, types 133 to 137.
         totals: counts `errors_limited`.
     """
 
-    __slots__ = ("_discovery", "_ip", "_limit", "_tell", "_totals")
+    __slots__ = ("_discovery", "_ip", "_limit", "_tell", "_tell_tcp", "_totals")
 
-    def __init__(self, ip: Ipv6, tell: Tell, discovery: Discovery, totals: Totals) -> None:
+    def __init__(self, ip: Ipv6, tell: Tell, tell_tcp: TellTcp, discovery: Discovery, totals: Totals) -> None:
         self._ip = ip
         self._tell = tell
+        self._tell_tcp = tell_tcp
         self._discovery = discovery
         self._totals = totals
         self._limit = TokenBucket()
@@ -98,8 +102,8 @@ class Icmpv6:
         about_option = kind == PARAMETER_PROBLEM and code == UNKNOWN_OPTION
         if not any(packet.source) or (packet.group and not about_option):
             return
-        found = upper_layer(packet.whole[6], packet.whole[IP_HEADER:])
-        if found is not None and found[0] == ICMPV6 and (not found[1] or found[1][0] < 128 or found[1][0] == REDIRECT):
+        first = packet.payload[0] if packet.payload else 0
+        if packet.protocol == ICMPV6 and (first < 128 or first == REDIRECT):
             return
         source = self._ip.source_for(packet.source) if is_multicast(packet.target) else packet.target
         if source is None:
@@ -115,13 +119,24 @@ class Icmpv6:
         if len(quoted) < IP_HEADER or quoted[0] >> 4 != 6:
             return Outcome.ICMPV6_ERROR_IGNORED
         source, target = bytes(quoted[8:24]), bytes(quoted[24:40])
+        segment = quoted[IP_HEADER:] if quoted[6] == TCP and len(quoted) >= IP_HEADER + 8 else None
         if kind == TOO_BIG:
             if not self._ip.owns(source):
                 return Outcome.ICMPV6_ERROR_IGNORED
-            self._ip.lower_path_mtu(target, int.from_bytes(data[4:8], "big"), now)
+            mtu = int.from_bytes(data[4:8], "big")
+            self._ip.lower_path_mtu(target, mtu, now)
+            if segment is not None:
+                self._tell_tcp(source, target, segment, None, False, mtu, now)
             return Outcome.ICMPV6_PACKET_TOO_BIG
-        if kind != UNREACHABLE or data[1] != PORT_UNREACHABLE or quoted[6] != UDP or len(quoted) < IP_HEADER + 8:
-            return Outcome.ICMPV6_ERROR_IGNORED
-        error = OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-        told = self._tell(source, target, quoted[IP_HEADER:], error)
+        code, told = data[1], False
+        if segment is not None:
+            number, hard = errno.EHOSTUNREACH, False
+            if kind == UNREACHABLE:
+                number, hard = _TCP_ERRORS.get(code, errno.EHOSTUNREACH), code == PORT_UNREACHABLE
+            elif kind == PARAMETER_PROBLEM:
+                number, hard = errno.EPROTO, code == BAD_NEXT_HEADER
+            told = self._tell_tcp(source, target, segment, OSError(number, os.strerror(number)), hard, 0, now)
+        elif kind == UNREACHABLE and code == PORT_UNREACHABLE and quoted[6] == UDP and len(quoted) >= IP_HEADER + 8:
+            refused = OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+            told = self._tell(source, target, quoted[IP_HEADER:], refused)
         return Outcome.ICMPV6_ERROR_DELIVERED if told else Outcome.ICMPV6_ERROR_IGNORED

@@ -15,10 +15,6 @@ class Outcome(IntEnum):
     """Shorter than its Ethernet header or 802.1Q tag."""
     ETHERNET_NOT_OURS = auto()
     """Unicast to another MAC address."""
-    ETHERNET_BAD_SOURCE = auto()
-    """From a group's MAC address, or from none: no station's."""
-    ETHERNET_LOOPED = auto()
-    """From our own MAC address: what we sent, come back."""
     ETHERNET_UNKNOWN_TYPE = auto()
     ARP_MALFORMED = auto()
     ARP_REQUEST = auto()
@@ -33,15 +29,10 @@ class Outcome(IntEnum):
     IPV4_BAD_SOURCE = auto()
     """No single other host's address."""
     IPV4_NOT_OURS = auto()
-    """To another address, or to ours alone in a frame to a group."""
-    IPV4_BAD_OPTION = auto()
-    """Options that do not end where the header does."""
-    IPV4_SOURCE_ROUTED = auto()
-    """Loose or strict source routes are not followed, nor answered along."""
     IPV4_FRAGMENT_HELD = auto()
     """Waits for the rest. The fragment that completes a datagram ends as that datagram does."""
     IPV4_FRAGMENT_DROPPED = auto()
-    """Overlapping, contradictory, repeated, or beyond 65,535 octets with its header."""
+    """Overlapping, contradictory, repeated, or beyond 65,535 octets."""
     IPV4_UNKNOWN_PROTOCOL = auto()
     IPV6_BAD_HEADER = auto()
     IPV6_BAD_SOURCE = auto()
@@ -76,7 +67,20 @@ class Outcome(IntEnum):
     """Solicitations, advertisements and redirects of routers: not used."""
     ICMPV6_MULTICAST_LISTENER = auto()
     ICMPV6_UNKNOWN_TYPE = auto()
-    TCP_UNSUPPORTED = auto()
+    TCP_BAD_HEADER = auto()
+    TCP_BAD_CHECKSUM = auto()
+    TCP_NOT_UNICAST = auto()
+    """To or from several hosts: without a word (RFC 9293 section 3.9.2.3)."""
+    TCP_NO_LISTENER = auto()
+    """Answered by a reset, unless it is one."""
+    TCP_NO_CONNECTION = auto()
+    """Somebody listens there, but there is no such connection, nor is this the beginning of one."""
+    TCP_HANDSHAKE = auto()
+    """A SYN to a listener: answered."""
+    TCP_REFUSED = auto()
+    """One connection more would be too many."""
+    TCP_DELIVERED = auto()
+    """To its connection. What became of it there is in the counters of TCP."""
     UDP_BAD_LENGTH = auto()
     UDP_BAD_CHECKSUM = auto()
     UDP_NO_LISTENER = auto()

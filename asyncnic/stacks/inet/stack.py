@@ -1,7 +1,7 @@
 """The host: every layer wired together, frames in at one end, datagrams out at the other. Sans I/O.
 
 `Inet` does not wait, and owns no task: whoever has the nic feeds it bursts, calls `poll` when it asks for it, and
-`resume` when the transmit ring has room again (skin.py does). No routing between links, no TCP, no DHCP.
+`resume` when the transmit ring has room again (skin.py does). No routing between links, no DHCP.
 """
 
 import asyncio
@@ -17,10 +17,12 @@ from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet import fast
 from asyncnic.stacks.inet.addresses import is_multicast
 from asyncnic.stacks.inet.endpoint import Endpoint, parse_address
-from asyncnic.stacks.inet.ethernet import ARP, IPV4, IPV6, Link, is_station, multicast_mac, parse
+from asyncnic.stacks.inet.ethernet import ARP, IPV4, IPV6, Link, multicast_mac, parse
 from asyncnic.stacks.inet.host4 import Host4
 from asyncnic.stacks.inet.host6 import Host6
 from asyncnic.stacks.inet.outcomes import LABELS, Outcome, Totals
+from asyncnic.stacks.inet.tcp.config import Config
+from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.udp import WILDCARDS, Udp
 
 FLOW_LIFETIME = 30.0
@@ -54,6 +56,7 @@ class Inet:
         full: told each time `send` found no room, so that `resume` is called when there is some.
         dad_transmits: solicitations by which an IPv6 address is found unique, a second apart, before it is used; 0:
             none.
+        tcp: limits and habits of TCP.
 
     Raises:
         ValueError: no address, a bad MAC address or MTU, two gateways of a family.
@@ -69,6 +72,7 @@ class Inet:
         gateways: Sequence[IPv4Address | IPv6Address] = (),
         full: Callable[[], None] = lambda: None,
         dad_transmits: int = 1,
+        tcp: Config | None = None,
     ) -> None:
         v4 = [address for address in addresses if isinstance(address, IPv4Interface)]
         v6 = [address for address in addresses if isinstance(address, IPv6Interface)]
@@ -88,8 +92,9 @@ class Inet:
         self._flows_until = clock() + FLOW_LIFETIME
         self._loop: asyncio.AbstractEventLoop | None = None
         self.udp = Udp(self.totals)
-        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, self.totals)
-        self.v6 = Host6(self._link, v6, _gateway(gateways, 6), mtu, self.udp, self.totals, dad_transmits)
+        self.tcp = Tcp(tcp)
+        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, self.tcp, self.totals)
+        self.v6 = Host6(self._link, v6, _gateway(gateways, 6), mtu, self.udp, self.tcp, self.totals, dad_transmits)
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         """Protocol -> outcome -> frames that ended there; all of them, zeros too. Sums to the frames taken."""
@@ -114,7 +119,8 @@ class Inet:
             self.udp.flows.clear()
             self._flows_until = now + FLOW_LIFETIME
         dues = (self.v4.poll(now), self.v6.poll(now))
-        return min((due for due in dues if due is not None), default=self._flows_until)
+        due = min((due for due in dues if due is not None), default=self._flows_until)
+        return min(due, self.tcp.poll(now))
 
     def resume(self) -> None:
         """The transmit ring has room again: send what waits. Who has had it goes behind those who have not."""
@@ -124,6 +130,7 @@ class Inet:
             if endpoint in self._waiting and not endpoint.flush():
                 self._waiting[endpoint] = self._waiting.pop(endpoint)
                 return
+        self.tcp.resume(self._clock())
 
     def connect(self, pass_on: Callable[[memoryview], None]) -> None:
         """Hand every frame whose outcome is in `PASSED_ON` to `pass_on` as well, which must not keep it."""
@@ -134,7 +141,8 @@ class Inet:
         self._frame(memoryview(frame))
 
     def close(self) -> None:
-        """Abort every endpoint: their protocols get `connection_lost(None)`."""
+        """Abort every endpoint and connection: their protocols get `connection_lost`."""
+        self.tcp.close(self._clock())
         for receiver in self.udp.receivers():
             if isinstance(receiver, Endpoint):
                 receiver.abort()
@@ -146,6 +154,12 @@ class Inet:
 
         No frame's octets raise. Of what an application raises, only SystemExit and KeyboardInterrupt come through.
         """
+        try:
+            self._input(burst)
+        finally:  # TCP hands on what came in the burst, while its memory is good
+            self.tcp.flush(self._clock())
+
+    def _input(self, burst: Burst) -> None:
         counts, flows, mac, total = self._counts, self.udp.flows, self.mac, len(burst)
         while burst.taken < total:
             before = burst.taken
@@ -247,10 +261,6 @@ class Inet:
         link_group = bool(target[0] & 1)
         if not link_group and target != self.mac:
             return Outcome.ETHERNET_NOT_OURS
-        if source == self.mac:
-            return Outcome.ETHERNET_LOOPED
-        if not is_station(source):
-            return Outcome.ETHERNET_BAD_SOURCE
         now = self._clock()
         if kind == IPV4:
             return self.v4.input(payload, source, link_group, now)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asyncnic.stacks.inet import fragments, ipv6, neighbours, nexthop, udp
+from asyncnic.stacks.inet import fragments, neighbours, nexthop, paths, udp
 from asyncnic.stacks.inet.services import UdpDiscard, UdpEcho
 from asyncnic.stacks.inet.stack import FLOW_LIFETIME, Inet
 from tests.stacks.inet import wire
@@ -80,7 +80,7 @@ class Checked(Bench):
             assert len(host.hops.neighbours) <= neighbours.LIMIT
             assert host.hops.neighbours.pending() <= neighbours.LIMIT * neighbours.PENDING
             assert host.fragments() <= fragments.LIMIT
-        assert self.inet.v6.paths() <= ipv6.PATHS
+        assert self.inet.v6.paths() <= paths.LIMIT
         assert len(self.inet.udp.flows) <= udp.FLOWS
         self.replies()
 
@@ -109,7 +109,7 @@ async def test_every_sample_is_what_it_says() -> None:
         "echo": ("icmp", "echo_request"),
         "echo from afar": ("icmp", "echo_request"),
         "unreachable": ("icmp", "error_ignored"),
-        "tcp": ("tcp", "unsupported"),
+        "tcp": ("tcp", "bad_header"),
         "udp6": ("udp", "delivered"),
         "udp6 closed": ("udp", "no_listener"),
         "echo6 behind headers": ("icmpv6", "echo_request"),

@@ -1,0 +1,42 @@
+"""What TCP asks of the IP layer below it, of IPv4 and IPv6 alike. No behaviour but arithmetic."""
+
+from typing import Protocol
+
+from asyncnic.stacks.inet.packet import TCP, IpLayer, Sent
+from asyncnic.stacks.inet.tcp.segment import HEADER
+
+Place = tuple[bytes, int]
+"""Address (4 or 16 octets) and port."""
+
+
+class Layer(IpLayer, Protocol):
+    """One family's IP layer."""
+
+    @property
+    def header_size(self) -> int:
+        """Octets of the IP header."""
+
+    @property
+    def link_mtu(self) -> int:
+        """Octets of the largest packet on the link."""
+
+    def path_mtu(self, target: bytes, now: float) -> int:
+        """Octets of the largest packet that reaches `target` whole, as far as known."""
+
+    def lower_path_mtu(self, target: bytes, mtu: int, now: float) -> None:
+        """A router said that `mtu` octets are the most on the way to `target`."""
+
+    def send(
+        self, protocol: int, payload: bytes, source: bytes, target: bytes, now: float, whole: bool = False
+    ) -> Sent:
+        """Send `payload`; `whole`: no router may cut it."""
+
+
+def segment_room(mtu: int, layer: Layer) -> int:
+    """Octets of data in a packet of `mtu` octets, without options (RFC 6691)."""
+    return mtu - layer.header_size - HEADER
+
+
+def pseudo(source: bytes, target: bytes) -> int:
+    """Sum of the pseudo header without its length: see `segment.decode`."""
+    return int.from_bytes(source, "big") + int.from_bytes(target, "big") + TCP
