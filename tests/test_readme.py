@@ -49,6 +49,14 @@ def test_the_program_that_answers_pings_does(tmp_path: Path) -> None:
         child.wait()
 
 
+def test_the_program_that_answers_pings_gives_zeros_their_checksum() -> None:
+    """One's complement has two zeros: the sum of zeros alone is the other one."""
+    (line,) = (line for line in README.splitlines() if "to_bytes(2" in line)
+    expression = line.partition(" = 0, ")[2]
+    assert eval(expression, {"frame": bytes(36) + b"\xf7\xff"}) == b"\xff\xff"
+    assert eval(expression, {"frame": bytes(36) + b"\x12\x34"}) == b"\x1a\x34"
+
+
 def test_the_programs_length_is_as_said() -> None:
     (program,) = (block for block in blocks() if block.startswith("import asyncio\n"))
     body = program.split("async with")[1].split("asyncio.run")[0]

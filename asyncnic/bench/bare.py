@@ -16,8 +16,7 @@ from asyncnic.bench import wires
 from asyncnic.bench.bystander import Bystander
 from asyncnic.bench.case import Case, Outcome
 from asyncnic.bench.load import HEADERS
-from asyncnic.bench.offer import Offer
-from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
+from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application, offer_of
 from asyncnic.linux import tun
 from asyncnic.linux.thread import in_thread
 
@@ -82,7 +81,7 @@ def readinto(case: Case) -> Outcome:
 
 def _blocking(case: Case, tap: BareTap, drain: Callable[[], int]) -> Outcome:
     """Play `case` on a loop that calls `drain` whenever there is something to read."""
-    trial = Trial(case, Offer([wires.RECEIVER, *case.load.arguments()]))
+    trial = Trial(case, offer_of(case))
     poller = select.poll()
     poller.register(tap.fd, select.POLLIN)
     frames = 0
@@ -106,7 +105,7 @@ def drain_queue(case: Case) -> Outcome:
 
 async def _drain_queue(case: Case) -> Outcome:
     tap = await in_thread(BareTap, NAME)
-    offer = await in_thread(Offer, [wires.RECEIVER, *case.load.arguments()])
+    offer = await in_thread(offer_of, case)
     trial, app = Trial(case, offer), application(case)
     header = HEADERS[4]
     queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_LIMIT)

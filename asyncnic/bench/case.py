@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from asyncnic.bench.load import LoadError
 from asyncnic.errors import DeviceError, Failed, PrivilegeError
@@ -49,6 +49,7 @@ SYSTEMS = {
     "asyncio-udp": System(f"{_UDP}:asyncio_udp", "veth", "asyncio UDP endpoint, kernel's stack"),
     "asyncio-udp-2048": System(f"{_UDP}:asyncio_udp_2048", "veth", "the same with max_size = 2048"),
     "recv": System(f"{_UDP}:recv", "veth", "blocking recv loop on a UDP socket"),
+    "recvfrom": System(f"{_UDP}:recvfrom", "veth", "blocking recvfrom and sendto loop on a UDP socket"),
     "af-packet": System(f"{_PACKET}:af_packet", "veth", "AF_PACKET recv_into loop"),
     "scapy": System(f"{_PACKET}:scapy", "veth", "scapy AsyncSniffer", "scapy"),
     "pytcp": System(f"{_PACKET}:pytcp", "tap", "PyTCP UDP socket", "pmd-pytcp"),
@@ -66,9 +67,14 @@ class Load:
     """Octets of the Ethernet frame without FCS, or "imix"."""
     flows: int = 1
     plain: bool = False
+    outstanding: int = 0
+    """Questions of `dnsperf` that may be without an answer; 0: the load generator of this package is the client."""
 
     def arguments(self) -> list[str]:
-        """The load generator's arguments, but for the target."""
+        """The arguments of whoever offers the load, but for the target."""
+        if self.outstanding:
+            limit = [] if self.rate is None else ["--rate", str(self.rate)]
+            return ["--seconds", str(self.seconds), "--outstanding", str(self.outstanding), *limit]
         given: list[str] = []
         for name in ("count", "seconds", "rate"):
             value = getattr(self, name)
@@ -81,13 +87,14 @@ class Load:
 class Case:
     """A system and what it has to bear.
 
-    `check`: look at number and time stamp of every datagram rather than only count. `work`: seconds of CPU time that
-    the application burns a datagram. `bystander`: run a 1 ms timer and a scrape beside it. `workers`: how many, of the
-    system of that name.
+    `answer`: what the application answers, if it does. `check`: look at number and time stamp of every datagram rather
+    than only count. `work`: seconds of CPU time that the application burns a datagram. `bystander`: run a 1 ms timer
+    and a scrape beside it. `workers`: how many, of the system of that name.
     """
 
     system: str
     load: Load
+    answer: Literal["", "echo", "dns"] = ""
     check: bool = False
     work: float = 0.0
     bystander: bool = False
@@ -110,7 +117,7 @@ class Outcome:
     delivered: int
     lost: dict[str, int]
     window: dict[str, float]
-    sender: dict[str, float]
+    sender: dict[str, Any]
     ledger: dict[str, Any] | None = None
     order: dict[str, int] | None = None
     ages: dict[str, float | None] | None = None
@@ -130,7 +137,7 @@ class Outcome:
     @property
     def offered_rate(self) -> float:
         """Frames offered a second."""
-        return self.sender["rate"]
+        return float(self.sender["rate"])
 
     @property
     def per_cpu_second(self) -> float:

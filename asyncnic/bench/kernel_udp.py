@@ -17,8 +17,7 @@ import uvloop
 from asyncnic.bench import wires
 from asyncnic.bench.bystander import Bystander
 from asyncnic.bench.case import Case, Outcome
-from asyncnic.bench.offer import Offer
-from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
+from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application, offer_of
 from asyncnic.linux.thread import in_thread
 
 NEAR, FAR = "bench0", "bench1"
@@ -47,6 +46,11 @@ def recv(case: Case) -> Outcome:
     return _on_veth(case, lambda far: _recv(case, far))
 
 
+def recvfrom(case: Case) -> Outcome:
+    """socket.recvfrom in a loop, and socket.sendto for the answers."""
+    return _on_veth(case, lambda far: _recvfrom(case, far))
+
+
 def _on_veth(case: Case, play: Callable[[wires.FarSide], Outcome]) -> Outcome:
     with wires.FarSide(NEAR, FAR) as far:
         return play(far)
@@ -58,7 +62,7 @@ async def _endpoint(case: Case, far: wires.FarSide, max_size: int | None) -> Out
     if max_size is not None:
         transport.max_size = max_size  # type: ignore[attr-defined]
     loss = await in_thread(Losses, far)
-    trial = Trial(case, await in_thread(far.run, Offer, [wires.RECEIVER, *case.load.arguments()]))
+    trial = Trial(case, await in_thread(far.run, offer_of, case))
     bystander = await Bystander.start(trial) if case.bystander else None
     await trial.play(lambda: app.datagrams)
     report = await bystander.stop() if bystander is not None else None
@@ -69,7 +73,7 @@ async def _endpoint(case: Case, far: wires.FarSide, max_size: int | None) -> Out
 
 def _recv(case: Case, far: wires.FarSide) -> Outcome:
     app, loss = application(case), Losses(far)
-    trial = Trial(case, far.run(Offer, [wires.RECEIVER, *case.load.arguments()]))
+    trial = Trial(case, far.run(offer_of, case))
     with _socket() as sock:
         receive_timeout(sock, LOOK_SECONDS)
         receive, handle = sock.recv, app.datagram_received
@@ -84,6 +88,33 @@ def _recv(case: Case, far: wires.FarSide) -> Outcome:
                 if trial.over(app.datagrams):
                     silent += LOOK_SECONDS
     return trial.outcome(app.datagrams, loss.read(), app)
+
+
+def _recvfrom(case: Case, far: wires.FarSide) -> Outcome:
+    app, loss = application(case), Losses(far)
+    trial = Trial(case, far.run(offer_of, case))
+    with _socket() as sock:
+        receive_timeout(sock, LOOK_SECONDS)
+        receive, handle = sock.recvfrom, app.datagram_received
+        app.connection_made(_Socket(sock))
+        trial.go()
+        silent = 0.0
+        while silent < QUIET_SECONDS:
+            try:
+                while True:
+                    handle(*receive(2048))
+                    silent = 0.0
+            except BlockingIOError:
+                if trial.over(app.datagrams):
+                    silent += LOOK_SECONDS
+    return trial.outcome(app.datagrams, loss.read(), app)
+
+
+class _Socket(asyncio.DatagramTransport):
+    """A socket as a transport, for a loop without asyncio."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sendto = sock.sendto  # type: ignore[method-assign, assignment]
 
 
 def _socket() -> socket.socket:

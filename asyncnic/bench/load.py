@@ -5,6 +5,8 @@ loop is forked; it inherits the network namespace of whoever starts it. It count
 else: what became of the datagrams is for the receiver and for the interface's counters to say. It is not a traffic
 analyser, and it does no packet work: frames are made by the kernel's UDP, up to 64 a system call (UDP_SEGMENT, udp(7)).
 
+With `--answers` it is a client: a second process (collect.py) takes what comes back on the same sockets.
+
 Each datagram starts with `STAMP`: its number in the order of sending and CLOCK_MONOTONIC in nanoseconds, so that loss,
 reordering and age are exact at the receiver. All datagrams of one system call carry one time stamp and belong to one
 flow.
@@ -13,14 +15,15 @@ flow.
 import argparse
 import ctypes
 import errno
+import importlib
 import ipaddress
 import json
 import socket
 import struct
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 STAMP = struct.Struct("<QQ")
 UDP_SEGMENT = 103
@@ -41,6 +44,10 @@ TRANSIENT = frozenset((errno.ENOBUFS, errno.EAGAIN, errno.ENOMEM, errno.ECONNREF
 PR_SET_TIMERSLACK = 29
 
 
+Collected = Callable[[], tuple[int, dict[str, float | None]]]
+"""Answers, and quantiles of their round trips in seconds."""
+
+
 class LoadError(Exception):
     """The load cannot be offered. The message is one line."""
 
@@ -49,7 +56,8 @@ class LoadError(Exception):
 class Offered:
     """What was really offered: datagrams that the kernel accepted for sending, and what that took.
 
-    `octets` counts Ethernet frames without FCS; `retries` are refused system calls, which offered nothing.
+    `octets` counts Ethernet frames without FCS; `retries` are refused system calls, which offered nothing. `answers`
+    came back; `round_trips` has seconds from the system call that sent to the one that took the answer, by quantile.
     """
 
     datagrams: int
@@ -59,6 +67,8 @@ class Offered:
     rate: float
     batches: int
     retries: int
+    answers: int = 0
+    round_trips: dict[str, float | None] = field(default_factory=dict)
 
 
 class Schedule:
@@ -158,7 +168,12 @@ class Payloads:
 
 
 def offer(
-    target: tuple[str, int], sizes: Sequence[tuple[int, int]], schedule: Schedule, flows: int = 1, plain: bool = False
+    target: tuple[str, int],
+    sizes: Sequence[tuple[int, int]],
+    schedule: Schedule,
+    flows: int = 1,
+    plain: bool = False,
+    collector: "Callable[[Sequence[socket.socket]], Collected] | None" = None,
 ) -> Offered:
     """Send by `schedule` to `target`, and say what the kernel accepted.
 
@@ -168,6 +183,7 @@ def offer(
         schedule: how many and when.
         flows: source ports to send from, in turn, a batch each.
         plain: constant payloads without `STAMP`, for the highest rates.
+        collector: begins to take answers off the sockets; what it returns is asked when the load is over.
 
     Raises:
         LoadError: a frame size out of range, no route, or nothing accepted for two seconds.
@@ -179,6 +195,7 @@ def offer(
             raise LoadError(f"--frame {size}: frames over IPv{version} have {smallest}..{MAX_FRAME} octets here")
     payloads = [Payloads(size - HEADERS[version], plain) for size, _weight in sizes]
     sockets = [[_connect(target, version, payload.octets) for payload in payloads] for _flow in range(flows)]
+    collected = collector([sock for flow in sockets for sock in flow]) if collector is not None else None
     mix = Mix([weight for _size, weight in sizes], schedule.batch)
     sent = octets = batches = retries = 0
     cpu, start = time.process_time(), time.monotonic()
@@ -213,7 +230,11 @@ def offer(
         for flow in sockets:
             for sock in flow:
                 sock.close()
-    return Offered(sent, octets, seconds, cpu, sent / seconds if seconds else 0.0, batches, retries)
+    offered = Offered(sent, octets, seconds, cpu, sent / seconds if seconds else 0.0, batches, retries)
+    if collected is None:
+        return offered
+    answers, round_trips = collected()
+    return replace(offered, answers=answers, round_trips=round_trips)
 
 
 def _connect(target: tuple[str, int], version: int, segment: int) -> socket.socket:
@@ -244,6 +265,7 @@ def main() -> int:
     parser.add_argument("--frame", type=_sizes, default=((60, 1),), help="octets of a frame without FCS, or imix")
     parser.add_argument("--flows", type=int, default=1, choices=range(1, 257), metavar="1..256", help="source ports")
     parser.add_argument("--plain", action="store_true", help="constant payloads: no number, no time stamp")
+    parser.add_argument("--answers", action="store_true", help="count what comes back, and how long it took")
     parser.add_argument(
         "--wait", action="store_true", help='say "ready", then start at the first line on standard input'
     )
@@ -255,7 +277,9 @@ def main() -> int:
             print("ready", flush=True)
             if not sys.stdin.readline():
                 return 1
-        done = offer((options.target, options.port), options.frame, schedule, options.flows, options.plain)
+        collector = importlib.import_module("asyncnic.bench.collect").collect if options.answers else None
+        target = (options.target, options.port)
+        done = offer(target, options.frame, schedule, options.flows, options.plain, collector)
     except LoadError as error:
         print(f"load: {error}", file=sys.stderr)
         return 1

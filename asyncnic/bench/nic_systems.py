@@ -16,10 +16,9 @@ from prometheus_client import Metric
 from asyncnic.bench import wires
 from asyncnic.bench.bystander import Bystander
 from asyncnic.bench.case import Case, Outcome
-from asyncnic.bench.offer import Offer
 from asyncnic.bench.receiver import Busy
 from asyncnic.bench.rig import PORT, open_rig
-from asyncnic.bench.trial import Trial, application
+from asyncnic.bench.trial import Trial, application, offer_of
 from asyncnic.linux.thread import in_thread
 from asyncnic.nic.ledger import STAGES, Ledger
 from asyncnic.nic.nic import Nic
@@ -82,7 +81,7 @@ async def _play(case: Case, delivery: str, policy: str, sink_only: bool = False)
     }
     knobs = replace(Knobs(), queue_policy=policy, **turned)
     async with open_rig(TAP, app, knobs, rx_ring=case.rx_ring, delivery=delivery) as nic:
-        trial = Trial(case, await in_thread(Offer, [wires.RECEIVER, *case.load.arguments()]))
+        trial = Trial(case, await in_thread(offer_of, case))
         bystander = await Bystander.start(trial, _metrics(nic)) if case.bystander else None
         await trial.play(lambda: app.datagrams if app is not None else nic.counters.delivered_frames)
         report = await bystander.stop() if bystander is not None else None
@@ -110,7 +109,7 @@ async def _share(case: Case) -> Outcome:
         nic, running = group.observed.nic, asyncio.create_task(group.run())
         clocks = [_processor_clock(pid) for pid in group.pids]
         await in_thread(wires.wait_until_up, TAP)
-        offer = await in_thread(Offer, [wires.RECEIVER, *case.load.arguments()])
+        offer = await in_thread(offer_of, case)
         trial = Trial(case, offer, lambda: sum(time.clock_gettime(clock) for clock in clocks))
         await trial.play(lambda: nic.counters.delivered_frames, group.refresh)
         group.finish()

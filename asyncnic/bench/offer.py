@@ -14,18 +14,19 @@ from asyncnic.bench.load import LoadError, Offered
 
 
 class Offer:
-    """A load generator in a process of its own, ready to go. It runs as a script: it needs nothing of the package.
+    """A load generator in a process of its own, ready to go. It runs as a script, without the package around it.
 
     Args:
         arguments: those of ``python -m asyncnic.bench.load``, the target first.
+        script: the generator.
 
     Raises:
         LoadError: it did not come up; the message is its own.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], script: str = load.__file__) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-I", load.__file__, *arguments, "--wait"],
+            [sys.executable, "-I", script, *arguments, "--wait"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

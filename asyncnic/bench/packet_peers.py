@@ -18,8 +18,7 @@ from asyncnic.bench.bare import BareTap
 from asyncnic.bench.case import Case, Outcome
 from asyncnic.bench.kernel_udp import FAR, NEAR, PORT, RECEIVE_BUFFER, receive_timeout
 from asyncnic.bench.load import HEADERS
-from asyncnic.bench.offer import Offer
-from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application
+from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application, offer_of
 from asyncnic.errors import Failed
 from asyncnic.linux.thread import in_thread
 
@@ -33,7 +32,7 @@ def af_packet(case: Case) -> Outcome:
     app = application(case)
     header = HEADERS[4]
     with wires.FarSide(NEAR, FAR, addressed=False) as far, _packet_socket() as sock:
-        trial = Trial(case, far.run(Offer, [wires.RECEIVER, *case.load.arguments()]))
+        trial = Trial(case, far.run(offer_of, case))
         receive_timeout(sock, LOOK_SECONDS)
         buffer = bytearray(2048)
         view = memoryview(buffer)
@@ -64,7 +63,7 @@ def scapy(case: Case) -> Outcome:
             app.datagram_received(bytes(packet[udp].payload), None)
 
     with wires.FarSide(NEAR, FAR, addressed=False) as far:
-        trial = Trial(case, far.run(Offer, [wires.RECEIVER, *case.load.arguments()]))
+        trial = Trial(case, far.run(offer_of, case))
         ready = threading.Event()
         sniffer = sniffer_class(iface=NEAR, prn=sniffed, store=False, started_callback=ready.set)
         sniffer.start()
@@ -105,7 +104,7 @@ async def _pytcp(case: Case) -> Outcome:
 
     receiving = asyncio.create_task(receive())
     dropped = await in_thread(tap.dropped)
-    trial = Trial(case, await in_thread(Offer, [wires.RECEIVER, *case.load.arguments()]))
+    trial = Trial(case, await in_thread(offer_of, case))
     await trial.play(lambda: app.datagrams)
     receiving.cancel()
     dropped = await in_thread(tap.dropped) - dropped

@@ -1,9 +1,9 @@
 """What an application would be in the experiments: UDP protocols that count, check and work.
 
-`Counter` only counts, `Busy` only works. `Receiver` reads the generator's stamp (`load.STAMP`) off every datagram and
-says exactly what was lost, doubled or overtaken and how old each datagram was on arrival. All are plain
-`asyncio.DatagramProtocol`s, so that they run unchanged on the kernel's UDP and on asyncnic's; loops without asyncio
-call `datagram_received` themselves.
+`Counter` only counts, `Echo` answers too, `Busy` only works. `StampReader` reads the generator's stamp (`load.STAMP`)
+off every datagram and says exactly what was lost, doubled or overtaken and how old each datagram was on arrival. All
+are plain `asyncio.DatagramProtocol`s, so that they run unchanged on the kernel's UDP and on asyncnic's; loops without
+asyncio call `datagram_received` themselves.
 """
 
 import asyncio
@@ -26,6 +26,17 @@ class Counter(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes | memoryview, addr: Any) -> None:
         self.datagrams += 1
+
+
+class Echo(Counter):
+    """Counts datagrams and sends each back."""
+
+    def connection_made(self, transport: Any) -> None:  # the loops' own are no asyncio.DatagramTransport
+        self._sendto = transport.sendto
+
+    def datagram_received(self, data: bytes | memoryview, addr: Any) -> None:
+        self.datagrams += 1
+        self._sendto(data, addr)
 
 
 class Busy(asyncio.DatagramProtocol):
@@ -94,7 +105,7 @@ class Sequence:
         return {"seen": self.seen, "reordered": self.reordered, "duplicates": self.duplicates}
 
 
-class Receiver(asyncio.DatagramProtocol):
+class StampReader(asyncio.DatagramProtocol):
     """Counts, checks the sequence, takes the age, and works a while on every datagram.
 
     Args:

@@ -11,7 +11,7 @@ from ipaddress import ip_interface
 from typing import Any
 
 from asyncnic.bench import wires
-from asyncnic.bench.receiver import Counter, Receiver
+from asyncnic.bench.receiver import Counter, StampReader
 from asyncnic.linux.thread import in_thread
 from asyncnic.nic.nic import Nic, open_nic
 from asyncnic.settings.knobs import Knobs
@@ -23,7 +23,7 @@ PORT = 9
 
 @asynccontextmanager
 async def open_rig(
-    tap: str, app: Counter | Receiver | None, knobs: Knobs, *, rx_ring: int = 256, delivery: str = "direct"
+    tap: str, app: Counter | StampReader | None, knobs: Knobs, *, rx_ring: int = 256, delivery: str = "direct"
 ) -> AsyncIterator[Nic]:
     """Open the nic on an existing TAP with `app` on UDP port 9 of the receiver's address; without `app`, with the sink.
 

@@ -12,10 +12,12 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
+from asyncnic.bench import dnsperf, wires
+from asyncnic.bench.answers import Responder
 from asyncnic.bench.case import SYSTEMS, Case, Outcome
 from asyncnic.bench.load import Offered
 from asyncnic.bench.offer import Offer
-from asyncnic.bench.receiver import Counter, Receiver
+from asyncnic.bench.receiver import Counter, Echo, StampReader
 from asyncnic.hot import IMPLEMENTATION
 
 LOOK_SECONDS = 0.01
@@ -91,10 +93,10 @@ class Trial:
             before = now
             await asyncio.sleep(QUIET_SECONDS)
 
-    def outcome(self, delivered: int, lost: dict[str, int], app: Counter | Receiver | None, **more: Any) -> Outcome:
+    def outcome(self, delivered: int, lost: dict[str, int], app: Counter | StampReader | None, **more: Any) -> Outcome:
         """Everything together. What is missing beyond `lost` is added to it as "uncounted"."""
         sender: Offered = self._offer.result()
-        if isinstance(app, Receiver):
+        if isinstance(app, StampReader):
             order = app.sequence.as_json() | {"lost": app.sequence.lost(sender.datagrams)}
             more |= {"order": order, "ages": app.ages.as_json()}
         return Outcome(
@@ -109,9 +111,23 @@ class Trial:
         )
 
 
-def application(case: Case) -> Counter | Receiver:
+def offer_of(case: Case) -> Offer:
+    """What offers a case's load, ready to go.
+
+    Raises:
+        LoadError: it does not come up.
+    """
+    arguments = [wires.RECEIVER, *case.load.arguments()]
+    if case.load.outstanding:
+        return Offer(arguments, dnsperf.__file__)
+    return Offer([*arguments, "--answers"] if case.answer else arguments)
+
+
+def application(case: Case) -> Counter | StampReader:
     """The protocol that a case's datagrams end in."""
-    return Receiver(case.work) if case.check or case.work else Counter()
+    if case.answer:
+        return Responder() if case.answer == "dns" else Echo()
+    return StampReader(case.work) if case.check or case.work else Counter()
 
 
 def version(system: str) -> str:

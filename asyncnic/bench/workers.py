@@ -72,7 +72,7 @@ def _busy(outcome: Outcome) -> float:
 
 def _sender(outcome: Outcome) -> float:
     """Share of a core that the load generator had."""
-    return outcome.sender["cpu_seconds"] / outcome.sender["seconds"]
+    return float(outcome.sender["cpu_seconds"] / outcome.sender["seconds"])
 
 
 def show_workers(result: dict[str, Any]) -> None:

@@ -236,6 +236,44 @@ def speed(seconds: float, runs: int, json_file: Path | None, plot: Path | None) 
 
 
 @command.command()
+@_systems
+@click.option("--rate", metavar="RATE,...", callback=_split, help="datagrams a second, or flat  [default: all of them]")
+@click.option("--frame", metavar="SIZE,...", callback=_split, help="octets without FCS  [default: 60,554,1514]")
+@_effort(1.0, 3)
+@click.option("--json", "json_file", metavar="FILE", type=_PATH, help="write the result there")
+def echo(
+    systems: list[str], rate: list[str], frame: list[str], seconds: float, runs: int, json_file: Path | None
+) -> int:
+    """Answers per CPU-second and round trips, where every datagram is sent back."""
+    from asyncnic.bench import echo as experiment
+    from asyncnic.bench.experiment import choose_systems
+
+    if not all(text == "flat" or (text.isdecimal() and int(text)) for text in rate):
+        raise click.BadParameter("must be numbers above 0, or flat", param_hint="--rate")
+    if not all(text.isdecimal() and 60 <= int(text) <= 1514 for text in frame):
+        raise click.BadParameter("must be numbers from 60 to 1514", param_hint="--frame")
+    _check_outputs(json_file, None)
+    rates = [None if text == "flat" else float(text) for text in rate] or experiment.RATES
+    sizes = [int(text) for text in frame] or experiment.SIZES
+    result = experiment.measure(choose_systems(systems, experiment.ECHO), rates, sizes, seconds, runs)
+    return _finish(result, experiment.show_answers, json_file, None)
+
+
+@command.command()
+@_systems
+@_effort(3.0, 3)
+@click.option("--json", "json_file", metavar="FILE", type=_PATH, help="write the result there")
+def dns(systems: list[str], seconds: float, runs: int, json_file: Path | None) -> int:
+    """A small DNS responder under dnsperf: queries/s, lost, CPU; and single questions: round trips."""
+    from asyncnic.bench import echo as experiment
+    from asyncnic.bench.experiment import choose_systems
+
+    _check_outputs(json_file, None)
+    result = experiment.measure_dns(choose_systems(systems, experiment.DNS), seconds, runs)
+    return _finish(result, experiment.show_answers, json_file, None)
+
+
+@command.command()
 @click.option("--workers", metavar="N,...", callback=_split, help="how many, the first to compare with  [default: 1,2]")
 @click.option(
     "--work", "work", metavar="US,...", callback=_split, help="microseconds of work a frame  [default: 20,100]"

@@ -25,11 +25,12 @@ class Burst:
         clock: monotonic seconds.
 
     `taken` counts the frames, from the first on, that the stack has taken. Iteration advances it before a frame is
-    worked on, so that a frame whose handler raises counts as delivered: it was handed over. A burst that is left
-    without a look at it counts as taken whole.
+    worked on, so that a frame whose handler raises counts as delivered: it was handed over. A burst of which nothing
+    was said, since nobody iterated it or set `taken`, counts as taken whole when the next one is asked for, and as not
+    taken at all when its stack failed or the nic was closed; `said` tells which it is.
     """
 
-    __slots__ = ("clock", "deadline", "lengths", "memory", "offsets", "taken")
+    __slots__ = ("_taken", "clock", "deadline", "lengths", "memory", "offsets", "said")
 
     def __init__(
         self, memory: memoryview, offsets: list[int], lengths: list[int], deadline: float, clock: Clock
@@ -39,7 +40,18 @@ class Burst:
         self.lengths = lengths
         self.deadline = deadline
         self.clock = clock
-        self.taken = 0
+        self.said = False
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        """Frames, from the first on, that the stack has taken."""
+        return self._taken
+
+    @taken.setter
+    def taken(self, frames: int) -> None:
+        self._taken = frames
+        self.said = True
 
     def __len__(self) -> int:
         """Frames in the burst, taken or not."""
@@ -48,8 +60,36 @@ class Burst:
     def __iter__(self) -> Iterator[memoryview]:
         """Yield the frames not yet taken, until the last one or the deadline."""
         memory, clock, deadline = self.memory, self.clock, self.deadline
-        for start, length in zip(self.offsets[self.taken :], self.lengths[self.taken :], strict=True):
-            self.taken += 1
+        self.said = True
+        for start, length in zip(self.offsets[self._taken :], self.lengths[self._taken :], strict=True):
+            self._taken += 1
             yield memory[start : start + length]
             if clock() >= deadline:
                 return
+
+
+class TakenError(ValueError):
+    """A stack says of a burst what cannot be. One line that says what."""
+
+
+def frames_taken(burst: Burst, count: int, unsaid: int = 0) -> int:
+    """Frames of a burst of `count` that were taken: `unsaid` where the stack has said nothing, and all of them where
+    it says what cannot be, since all were handed over.
+    """
+    if not burst.said:
+        return unsaid
+    taken: object = burst.taken
+    return taken if isinstance(taken, int) and 0 <= taken <= count else count
+
+
+def check_taken(burst: Burst, count: int) -> None:
+    """Hold a stack to what it says of a burst of `count` frames.
+
+    Raises:
+        TakenError: `taken` is no number of frames of that burst.
+    """
+    taken: object = burst.taken
+    if not isinstance(taken, int):
+        raise TakenError(f"burst.taken is a {type(taken).__name__}: it must be a number of frames")
+    if not 0 <= taken <= count:
+        raise TakenError(f"burst.taken is {'negative' if taken < 0 else 'too high'}: the burst has {count} frames")

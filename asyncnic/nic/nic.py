@@ -5,33 +5,45 @@
             for frame in burst:
                 ...
 
-It ties device, drivers and delivery together and adds them up, lane by lane. It moves no frame itself: receiver.py
-takes them, delivery/ hands them on.
+It ties device, drivers and delivery together and adds them up, lane by lane. It moves no frame itself: rings.py takes
+them, delivery/ hands them on, transmit.py sends. What each entry does in which state is in state.py.
 """
 
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from asyncnic.devices import open_device
 from asyncnic.devices.device import Device, DeviceOptions, Lane, LaneCounters, WireCounters
 from asyncnic.errors import DeviceError, DeviceLost
+from asyncnic.logs import describe, fields
 from asyncnic.nic.burst import Burst, Clock
 from asyncnic.nic.counters import Counters
 from asyncnic.nic.delivery.delivery import Delivery
 from asyncnic.nic.delivery.direct import DirectDelivery
 from asyncnic.nic.delivery.queue import QueueDelivery
+from asyncnic.nic.faults import Faults
 from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
-from asyncnic.nic.receiver import Receiver
+from asyncnic.nic.rings import Rings
+from asyncnic.nic.state import Life, State
+from asyncnic.nic.transmit import Transmit
+from asyncnic.nic.waiting import Waiting
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.driver.driver import ChipError, Driver, Layout
 from asyncnic.settings.knobs import Knobs
+from asyncnic.tasks import Background
+
+log = logging.getLogger(__name__)
 
 ETHERNET_OVERHEAD = 18
 """Octets of a frame around its MTU of payload: the header, and an 802.1Q tag."""
 
-_DRIVER_DROPS = ("error_descriptor", "buffer", "length", "no_start", "oversize")
-_DELIVERIES: Mapping[str, Callable[[Receiver], Delivery]] = {"direct": DirectDelivery, "queue": QueueDelivery}
+_DRIVER_DROPS = ("error_descriptor", "buffer", "length", "no_start", "oversize", "reset")
+_DELIVERIES: Mapping[str, Callable[[Rings, Waiting, Background], Delivery]] = {
+    "direct": DirectDelivery,
+    "queue": QueueDelivery,
+}
 _REGISTERS = (
     reg.CSR_STATUS,
     reg.INTERRUPT_MASK,
@@ -55,17 +67,31 @@ class Nic:
     """
 
     def __init__(
-        self, device: Device, receiver: Receiver, delivery: Delivery, *, mac: bytes, mtu: int, delivery_name: str
+        self,
+        device: Device,
+        drivers: Sequence[Driver],
+        knobs: Knobs,
+        tasks: Background,
+        *,
+        mtu: int,
+        delivery: str,
+        clock: Clock,
     ) -> None:
         self.device = device
-        self.mac = mac
+        self.mac = drivers[0].address
         self.mtu = mtu
-        self.knobs = receiver.knobs
-        self.delivery_name = delivery_name
-        self.burst_frames = receiver.burst_frames
-        self.delivery_seconds = receiver.delivery_seconds
-        self._receiver = receiver
-        self._delivery = delivery
+        self.knobs = knobs
+        self.delivery_name = delivery
+        self._life = life = Life(device.name)
+        self._drivers = drivers
+        self._transmit = Transmit(drivers[0], life)
+        self._rings = Rings(device, drivers, knobs, clock, life, self._transmit.kick)
+        self._faults = Faults(device, drivers, life, tasks)
+        self._waiting = Waiting(self._rings, self._faults, life)
+        self._faults.on_fault = self._waiting.wake
+        self._delivery = _DELIVERIES[delivery](self._rings, self._waiting, tasks)
+        self.burst_frames = self._rings.burst_frames
+        self.delivery_seconds = self._rings.delivery_seconds
         self._watcher: Callable[[Burst], None] | None = None
         self._wire: WireCounters | None = None
 
@@ -77,7 +103,7 @@ class Nic:
     async def __anext__(self) -> Burst:
         burst = await self._delivery.next_burst()
         if self._watcher is not None:
-            self._watcher(burst)
+            self._show(burst, self._watcher)
         return burst
 
     async def frames(self) -> AsyncIterator[memoryview]:
@@ -87,20 +113,33 @@ class Nic:
                 yield frame
 
     def send(self, frame: bytes | bytearray | memoryview) -> bool:
-        """Send a frame (from 14 octets on, without FCS). False: the transmit ring is full, or there is no device;
-        counted.
+        """Send a frame (from 14 octets on, without FCS). False: the transmit ring is full, or there is no device: the
+        frame is dropped, and counted.
 
         The card is told once a burst, or once a turn of the event loop.
         """
-        return self._receiver.send(frame)
+        return self._transmit.send(frame)
+
+    def try_send(self, frame: bytes | bytearray | memoryview) -> bool:
+        """The same for whoever awaits `writable` and tries again: False: nothing is dropped, and nothing counted."""
+        return self._transmit.try_send(frame)
 
     async def writable(self) -> None:
-        """Return when `send` has room."""
-        await self._receiver.writable()
+        """Suspend, then return when `send` has room; while the device is lost, when it is back. After the stop without
+        a device it returns all the same, at the next millisecond.
+        """
+        await self._transmit.writable()
+
+    def abandon_burst(self) -> None:
+        """Hand the burst in hand back as far as its stack has said that it took it. The rest comes again.
+
+        For whoever runs stacks, when one has failed.
+        """
+        self._delivery.abandon_burst()
 
     def accept_multicast(self, groups: set[bytes]) -> None:
         """Let the card's hash filter pass these group addresses, and no others but those they collide with."""
-        for driver in self._receiver.drivers:
+        for driver in self._drivers:
             driver.accept_multicast(groups)
 
     # -- The service's side -------------------------------------------------------------------------------------------
@@ -108,24 +147,52 @@ class Nic:
     @property
     def device_up(self) -> bool:
         """Whether the device is attached and its chip runs."""
-        return self._receiver.device_up
+        return self._life.present
 
     def stop(self) -> None:
         """Take no more frames. Iteration delivers what the rings hold and then ends."""
-        self._receiver.stop()
+        if self._life.ending:
+            return
+        if self._life.up:
+            self._transmit.kick()
+            for driver in self._drivers:
+                driver.stop_receiving()
+        self._life.stop()
 
     async def close(self) -> None:
-        """Stop the chips and let go of the device. Frames not delivered by now stay in flight in the last ledger."""
-        await self._delivery.close()
-        await self._receiver.close()
-        await self.device.close()
+        """Stop the chips and let go of the device. Frames not delivered by now stay in flight in the last ledger, and
+        what was sent and has not left within some 20 ms is counted as a transmit error.
+        """
+        if self._life.state is State.CLOSED:
+            return
+        self.stop()
+        try:
+            await self._delivery.close()
+            self._rings.close()
+            await self._transmit.drain()
+            await self._faults.close()
+        finally:
+            for driver in self._drivers:
+                if self._life.present:
+                    driver.shut_down()
+                else:
+                    driver.tx.disarm_all()
+            self._life.close()
+            await self.device.close()
 
     def watch(self, watcher: Callable[[Burst], None] | None) -> None:
         """Show each burst to `watcher` before the stack sees it; None ends that.
 
-        For captures: it must be quick and take nothing.
+        For captures: it must be quick and take nothing. One that raises is logged and shown no more.
         """
         self._watcher = watcher
+
+    def _show(self, burst: Burst, watcher: Callable[[Burst], None]) -> None:
+        try:
+            watcher(burst)
+        except Exception as error:
+            self._watcher = None
+            log.error("what watched the bursts failed and sees no more", extra=fields(problem=describe(error)))
 
     # -- The observer's side ------------------------------------------------------------------------------------------
 
@@ -137,26 +204,28 @@ class Nic:
         """The same, lane by lane, with what was shed before any lane."""
         wire = self._read_wire()
         lanes = {lane.name: self._account(number, lane, wire) for number, lane in enumerate(self.device.lanes)}
-        if wire is None:
+        if wire is None or not wire.lanes:
             return Accounts(sum(account.ledger.offered for account in lanes.values()), lanes)
         return Accounts(wire.offered, lanes, wire.shed, wire.shed_total)
 
     def _account(self, number: int, lane: Lane, wire: WireCounters | None) -> LaneAccount:
         """One lane's part. Where the wire cannot be asked, what came off it is what was offered."""
-        driver = self._receiver.drivers[number]
-        if self._receiver.device_up:
+        driver = self._drivers[number]
+        if self._life.present:
             driver.sample_missed()
         counters = driver.rx.counters
+        standing = driver.rx.finished()
+        came = counters.seen + standing + driver.missed + lane.filtered
         if wire is None:
-            on_wire = LaneCounters(counters.seen + driver.rx.finished() + driver.missed, 0)
+            on_wire = LaneCounters(came, 0)
         else:
-            on_wire = wire.lanes[number] if wire.lanes else LaneCounters(wire.offered, wire.dropped)
+            on_wire = wire.lanes[number] if wire.lanes else self._at_one_moment(wire, came)
         delivered, octets = self._delivery.delivered(number)
         ledger = Ledger(
             offered=on_wire.offered,
             delivered=delivered,
             filtered=lane.filtered + counters.filtered,
-            in_flight=self._receiver.in_flight(number) + self._delivery.in_flight(number),
+            in_flight=self._rings.in_flight(number, standing) + self._delivery.in_flight(number),
             dropped={
                 "kernel": {"tap_queue_full": on_wire.dropped},
                 "card": {"miss": driver.missed},
@@ -166,49 +235,62 @@ class Nic:
         )
         return LaneAccount(ledger, octets, on_wire.waiting)
 
+    def _at_one_moment(self, wire: WireCounters, came: int) -> LaneCounters:
+        """What the wire had handed out when the chip was read, of which `came` frames had come in.
+
+        A chip that takes frames by itself does so between two readings too. Its count was taken after `wire`, and is
+        then of one moment with the wire's if a second reading of that is not below it; what lies outside these bounds
+        is frames that are unaccounted for.
+        """
+        if wire.offered - wire.dropped == came:
+            return LaneCounters(wire.offered, wire.dropped)
+        after = self._read_wire() or wire
+        read = max(wire.offered - wire.dropped, min(came, after.offered - after.dropped))
+        return LaneCounters(read + after.dropped, after.dropped)
+
     @property
     def counters(self) -> Counters:
         """The counters as they stand."""
-        receiver = self._receiver
-        for driver in receiver.drivers:
+        rings = self._rings
+        for driver in self._drivers:
             driver.tx.reap()
-        delivered = [self._delivery.delivered(lane) for lane in range(len(receiver.drivers))]
+        delivered = [self._delivery.delivered(lane) for lane in range(len(self._drivers))]
         return Counters(
             delivered_frames=sum(frames for frames, _ in delivered),
             delivered_bytes=sum(octets for _, octets in delivered),
-            transmitted_frames=sum(driver.tx.counters.frames for driver in receiver.drivers),
-            transmitted_bytes=sum(driver.tx.counters.octets for driver in receiver.drivers),
-            interrupts=receiver.interrupts,
-            bursts=receiver.bursts,
-            budget_frames=receiver.budget_frames,
-            budget_time=receiver.budget_time,
-            resets=receiver.resets,
-            resyncs=sum(driver.rx.counters.resyncs for driver in receiver.drivers),
+            transmitted_frames=sum(driver.tx.counters.frames for driver in self._drivers),
+            transmitted_bytes=sum(driver.tx.counters.octets for driver in self._drivers),
+            interrupts=self._waiting.interrupts,
+            bursts=rings.bursts,
+            budget_frames=rings.budget_frames,
+            budget_time=rings.budget_time,
+            resets=self._faults.resets,
+            resyncs=sum(driver.rx.counters.resyncs for driver in self._drivers),
         )
 
     @property
     def receive_errors(self) -> dict[str, int]:
         """Error units in the receive rings: crc, framing, overflow, buffer, length."""
-        return _add(driver.rx.errors for driver in self._receiver.drivers)
+        return _add(driver.rx.errors for driver in self._drivers)
 
     @property
     def transmit_errors(self) -> dict[str, int]:
         """Frames that did not leave, by reason."""
-        return _add(driver.tx.errors for driver in self._receiver.drivers)
+        return _add(driver.tx.errors for driver in self._drivers)
 
     @property
     def queue_frames(self) -> int:
         """Frames that wait in the delivery's queue; 0 for direct delivery."""
-        return sum(self._delivery.in_flight(lane) for lane in range(len(self._receiver.drivers)))
+        return sum(self._delivery.in_flight(lane) for lane in range(len(self._drivers)))
 
     @property
     def chip(self) -> str:
         """The part's name, as it identified itself."""
-        return self._receiver.drivers[0].chip
+        return self._drivers[0].chip
 
     def ring_descriptors(self) -> dict[str, dict[str, int]]:
         """Descriptors by ring ("rx", "tx") and owner ("card", "host"), now."""
-        drivers = self._receiver.drivers
+        drivers = self._drivers
         rx_card = sum(driver.rx.card_descriptors() for driver in drivers)
         tx_card = sum(driver.tx.pending for driver in drivers)
         return {
@@ -218,19 +300,21 @@ class Nic:
 
     def registers(self) -> dict[str, int]:
         """The first lane's registers that can be read without effect, by name ("CSR0", "BCR20"), 16 bits each."""
-        driver = self._receiver.drivers[0]
+        driver = self._drivers[0]
         named = {f"CSR{number}": driver.read_csr(number) for number in _REGISTERS}
         return named | {f"BCR{number}": driver.read_bcr(number) for number in _BCRS}
 
     def ring_words(self) -> dict[str, list[tuple[int, int, int]]]:
         """The first lane's rings ("rx", "tx"): (address, status word, count or error word) of each descriptor."""
-        driver = self._receiver.drivers[0]
+        driver = self._drivers[0]
         return {"rx": driver.rx.words(), "tx": driver.tx.words()}
 
     def _read_wire(self) -> WireCounters | None:
         """The wire's count now, or the last one where the wire is gone."""
-        with suppress(DeviceLost):  # the receiver meets the loss by itself, at the next frame that it cannot take
+        try:
             self._wire = self.device.wire()
+        except DeviceLost as error:
+            self._life.lose(error)
         return self._wire
 
 
@@ -248,6 +332,7 @@ async def open_nic(
     device: str,
     *,
     mac: bytes | None = None,
+    promiscuous: bool = False,
     mtu: int = 1500,
     rx_ring: int = 256,
     tx_ring: int = 64,
@@ -261,6 +346,7 @@ async def open_nic(
     Args:
         device: "tap:NAME", "macvtap:INTERFACE", "uio:PCI-ADDRESS" or "qemu:TAPNAME".
         mac: the station address; None lets the device choose one.
+        promiscuous: take every frame, whoever it is for; nothing is filtered then.
         mtu: octets of payload in a frame, 68 to 1500.
         rx_ring, tx_ring: descriptors, a power of two from 1 to 512.
         host_address: address with prefix length for the host's side of a TAP; empty leaves it alone.
@@ -290,22 +376,22 @@ async def open_nic(
                 max_frame=mtu + ETHERNET_OVERHEAD,
                 mac=mac,
                 filters=not lane.counts_filtered,
+                promiscuous=promiscuous,
                 pause=time.sleep,
             )
             for lane in opened.lanes
         ]
-        receiver = Receiver(opened, drivers, knobs, clock)
-        receiver.start()
+        for driver in drivers:
+            driver.bring_up()
     except ChipError as error:
         await opened.close()
         raise DeviceError(f"{device}: {error}") from error
     except BaseException:
         await opened.close()
         raise
-    nic = Nic(
-        opened, receiver, _DELIVERIES[delivery](receiver), mac=drivers[0].address, mtu=mtu, delivery_name=delivery
-    )
-    try:
-        yield nic
-    finally:
-        await nic.close()
+    async with Background() as tasks:
+        nic = Nic(opened, drivers, knobs, tasks, mtu=mtu, delivery=delivery, clock=clock)
+        try:
+            yield nic
+        finally:
+            await nic.close()

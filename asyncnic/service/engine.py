@@ -5,7 +5,7 @@ The service around it owns signals, HTTP and the manager; an engine owns nic and
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -16,8 +16,9 @@ from asyncnic.service.observed import Observed
 from asyncnic.service.supervisor import Supervisor
 from asyncnic.settings.model import Settings
 from asyncnic.stacks.choice import StackFactory
+from asyncnic.tasks import beside
 
-DRAIN_SECONDS = 5.0
+DRAIN_SECONDS = 3.0
 """How long a stack may take for what the rings hold when the service stops."""
 TIMER = 0.01
 """Seconds: the timer whose lateness is the event loop's lag."""
@@ -63,7 +64,9 @@ class InProcess:
         self.nic = nic
         self.stack = make_stack(nic)
         self.observed = Observed(nic, settings, time.monotonic(), self.stack.outcomes)
-        self._supervisor = Supervisor(self.stack, self.observed, lambda: nic.counters.delivered_frames)
+        self._supervisor = Supervisor(
+            self.stack, self.observed, lambda: nic.counters.delivered_frames, nic.abandon_burst
+        )
 
     async def run(self) -> None:
         """See `Engine.run`. Measures the loop's lag meanwhile."""
@@ -126,15 +129,3 @@ async def measure_lag(histogram: Histogram) -> None:
         due = time.monotonic() + TIMER
         await asyncio.sleep(TIMER)
         histogram.observe(max(0.0, time.monotonic() - due))
-
-
-@asynccontextmanager
-async def beside(*coroutines: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Run `coroutines` beside the body, which gets their tasks; they end with it."""
-    running = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    try:
-        yield running
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)

@@ -19,14 +19,21 @@ import uvloop
 from asyncnic import logs
 from asyncnic.errors import DeviceError, SettingsError
 from asyncnic.logs import fields
-from asyncnic.service.engine import Engine, beside, open_in_process
+from asyncnic.service.ending import Ending, heard
+from asyncnic.service.engine import Engine, open_in_process
 from asyncnic.service.notify import Notifier
+from asyncnic.service.supervisor import PATIENCE
 from asyncnic.service.tuning import Changes, Tuner
 from asyncnic.settings.model import LIVE, Settings, changed
 from asyncnic.stacks.choice import choose
+from asyncnic.tasks import beside
 from asyncnic.web.security import WebConfig, load_web_config
 from asyncnic.web.server import WebServer
 
+UNREADY_SECONDS = 8.0
+"""How long the end may take of a service that is not up yet."""
+SPARE_SECONDS = 2.0
+"""How long the rest of the end may take, when the engine and its stack have had their time."""
 LOOK = 0.5
 """Seconds between looks at whether readiness has changed."""
 
@@ -44,25 +51,43 @@ def run(settings: Settings, reload: Reload) -> int:
     """
     logs.configure(settings.log_format, settings.log_level)
     factory = uvloop.new_event_loop if settings.loop == "uvloop" else asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(serve(settings, reload))
+    ending = Ending(UNREADY_SECONDS)
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            try:
+                ending.code = runner.run(serve(settings, reload, ending))
+            finally:
+                ending.begin()  # closing the loop waits for every task and thread that a stack has left
+    finally:
+        ending.over()
+    return ending.code
 
 
-async def serve(settings: Settings, reload: Reload) -> int:
-    """The same inside a running loop, which is the caller's."""
+async def serve(settings: Settings, reload: Reload, ending: Ending | None = None) -> int:
+    """The same inside a running loop, which is the caller's; with `ending` its end is bounded."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        config = load_web_config(settings.web_config, settings.origin("web_config"))
-        async with _engine(settings) as engine:
-            service = Service(engine, config, reload)
-            loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
-            return await service.run(stop)
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.remove_signal_handler(number)
+
+    def obey() -> None:
+        if ending is not None:
+            ending.begin()
+        loop.call_soon_threadsafe(stop.set)
+
+    with heard(obey):
+        try:
+            config = load_web_config(settings.web_config, settings.origin("web_config"))
+            async with _engine(settings) as engine:
+                service = Service(engine, config, reload)
+                loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
+                if ending is not None:
+                    ending.seconds = engine.patience + PATIENCE + SPARE_SECONDS
+                    ending.last_words = service.last_words
+                code = await service.run(stop)
+                if ending is not None:
+                    ending.last_words = None
+                return code
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
 
 
 class Service:
@@ -99,8 +124,12 @@ class Service:
                 await self._drain(supervision)
         finally:
             await self._web.stop()
-        print(json.dumps(self.observed.nic.ledger().as_json()), file=sys.stderr, flush=True)
+        print(self.last_words(), file=sys.stderr, flush=True)
         return 0
+
+    def last_words(self) -> str:
+        """The ledger as it stands, in one line."""
+        return json.dumps(self.observed.nic.ledger().as_json())
 
     async def reload(self) -> None:
         """Read configuration and certificates again and apply the live settings; report the others.

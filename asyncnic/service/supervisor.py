@@ -28,12 +28,20 @@ class Supervisor:
         stack: what to run.
         observed: gets `stack_failures` and `stack_down`.
         delivered: frames delivered so far; growing means that the stack gets somewhere.
+        abandon_burst: takes a burst back from a stack that has ended with it in hand.
     """
 
-    def __init__(self, stack: Stack, observed: Observed, delivered: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        observed: Observed,
+        delivered: Callable[[], int],
+        abandon_burst: Callable[[], None] = lambda: None,
+    ) -> None:
         self._stack = stack
         self._observed = observed
         self._delivered = delivered
+        self._abandon_burst = abandon_burst
         self._finishing = asyncio.Event()
 
     def finish(self) -> None:
@@ -46,6 +54,8 @@ class Supervisor:
         while True:
             before = self._delivered()
             problem = await self._run_once()
+            if problem:
+                self._abandon_burst()
             progress = self._delivered() > before
             if self._finishing.is_set() and not (problem and progress):
                 return
@@ -71,7 +81,9 @@ class Supervisor:
             await asyncio.wait({task})
         finally:
             if task.cancel():
-                await asyncio.wait({task}, timeout=PATIENCE)
+                _, running = await asyncio.wait({task}, timeout=PATIENCE)
+                if running:
+                    log.error("the stack coroutine does not end", extra=fields(problem="it goes on when cancelled"))
         if task.cancelled():
             return "it cancelled itself"
         return task.result()

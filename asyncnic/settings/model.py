@@ -27,6 +27,7 @@ from pydantic.fields import FieldInfo
 
 from asyncnic.errors import SettingsError
 from asyncnic.lanes.rules import parse_lanes
+from asyncnic.linux.files import read_file
 from asyncnic.settings import values
 from asyncnic.settings.knobs import KNOBS, Knob, Knobs, by_lane
 from asyncnic.settings.values import Interface
@@ -35,8 +36,11 @@ PREFIX = "ASYNCNIC_"
 OTHER_VARIABLES = frozenset({"ASYNCNIC_CONFIG", "ASYNCNIC_URL", "ASYNCNIC_HOT_PATH"})
 """Variables that are not settings: the file itself, where `stats` and its kin look for the service, and which build of
 the packet path runs (`asyncnic.hot`)."""
-_INJECTED = re.compile(r"ASYNCNIC_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP)\w*)?)")
-"""What Kubernetes puts into every container for a Service that is called asyncnic."""
+_INJECTED = re.compile(
+    r"ASYNCNIC_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)=.*|PORT=\w+://.*|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=.*)",
+    re.S,
+)
+"""What Kubernetes puts into every container for each Service of its namespace whose name begins with asyncnic."""
 
 LIVE = frozenset(KNOBS)
 """Settings that a reload or `tune` applies while frames flow."""
@@ -160,13 +164,16 @@ class Settings(_WithKnobs):
         return Knobs(**live)
 
 
-def load(flags: Mapping[str, object], environ: Mapping[str, str], config_path: Path | None) -> Settings:
+def load(
+    flags: Mapping[str, object], environ: Mapping[str, str], config_path: Path | None, again: bool = False
+) -> Settings:
     """Merge flag > variable > file > default.
 
     Args:
         flags: by field name; None is "not given".
         environ: all variables of the process; those that start with ASYNCNIC_ must be known.
         config_path: the TOML file, if any.
+        again: whether this is a reload, for which the file must be one that can be read again.
 
     Raises:
         SettingsError: in one line, what is wrong and where it was said.
@@ -174,7 +181,7 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], config_path: P
     raw: dict[str, object] = {}
     origins: dict[str, str] = {}
     if config_path is not None:
-        for name, value in _read_file(config_path).items():
+        for name, value in _read_file(config_path, again).items():
             raw[name], origins[name] = value, f"{name} in {config_path}"
     for name, text in _read_variables(environ).items():
         raw[name], origins[name] = text, f"{variable(name)}={shown(text)}"
@@ -252,14 +259,14 @@ def shown(value: object) -> str:
     return (text if len(text) <= 80 else text[:77] + "...") or '""'
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def _read_file(path: Path, again: bool) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_bytes().decode("utf-8"))
+        table = tomllib.loads(read_file(path, again).decode("utf-8"))
     except OSError as error:
         raise SettingsError(f"--config {shown(path)}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"--config {shown(path)}: not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"--config {shown(path)}: not TOML: {shown(error)}") from None
     for key in table:
         if key not in Settings.model_fields:
@@ -273,9 +280,11 @@ def _read_variables(environ: Mapping[str, str]) -> dict[str, str]:
     known = {variable(name): name for name in Settings.model_fields}
     found = {}
     for key, text in environ.items():
-        if not key.startswith(PREFIX) or key in OTHER_VARIABLES or _INJECTED.fullmatch(key):
+        if not key.startswith(PREFIX) or key in OTHER_VARIABLES:
             continue
         if key not in known:
+            if _INJECTED.fullmatch(f"{key}={text}"):
+                continue
             # Compared without the prefix, which would make everything look alike.
             near = _nearest(key.removeprefix(PREFIX), (name.upper() for name in Settings.model_fields))
             raise SettingsError(f"{shown(key)}: no such setting" + (f"; did you mean {PREFIX}{near}?" if near else ""))
@@ -339,6 +348,12 @@ def _consistent(settings: Settings) -> Settings:
     Raises:
         SettingsError: two settings contradict each other.
     """
+    if settings.stack == "inet" and not settings.address:
+        raise SettingsError(f"{settings.origin('address')}: --stack inet needs an address")
+    if settings.stack == "kernel" and settings.device.partition(":")[2] == settings.kernel_if:
+        raise SettingsError(f"{settings.origin('kernel_if')}: must differ from --device {settings.device}")
+    if len({address.ip for address in settings.address}) < len(settings.address):
+        raise SettingsError(f"{settings.origin('address')}: the same address twice")
     if settings.mtu < 1280 and any(address.version == 6 for address in settings.address):
         # RFC 8200 section 5: every link under IPv6 carries packets of 1280 octets.
         raise SettingsError(f"{settings.origin('mtu')}: must be at least 1280 where an --address is IPv6")
@@ -362,7 +377,9 @@ def _consistent(settings: Settings) -> Settings:
     for name in ("lane_queue", "lane_weight"):
         for lane in by_lane(getattr(settings, name)):
             if lane not in lanes:
-                raise SettingsError(f"{settings.origin(name)}: there is no lane {lane}: use {_listed(tuple(lanes))}")
+                raise SettingsError(
+                    f"{settings.origin(name)}: there is no lane {shown(lane)}: use {_listed(tuple(lanes))}"
+                )
     return settings
 
 

@@ -8,11 +8,13 @@ checks, or looks at the machine: whether a device or a port exists is for those 
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from ipaddress import IPv4Interface, IPv6Interface
 
 Interface = IPv4Interface | IPv6Interface
 
-_UNITS = {"us": 1_000_000, "ms": 1_000, "s": 1}
+_UNITS = {"s": 0, "ms": 3, "us": 6}
+"""Places of the decimal point between a unit and the second."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
 _PCI_ADDRESS = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
@@ -30,15 +32,16 @@ def duration(value: object) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError("must be a time with its unit, like 50us, 2ms or 1s")
-    return float(match[1]) / _UNITS[match[2]]
+    return float(Decimal(match[1]).scaleb(-_UNITS[match[2]]))
 
 
 def show_duration(seconds: float) -> str:
-    """The shortest exact way to write `seconds`: 0.002 is "2ms"; microseconds are the finest."""
-    micro = round(seconds * 1_000_000)
-    if micro and micro % 1_000_000 == 0:
-        return f"{micro // 1_000_000}s"
-    return f"{micro // 1_000}ms" if micro and micro % 1_000 == 0 else f"{micro}us"
+    """The shortest way to write `seconds` that `duration` reads as the very same: 0.002 is "2ms", 1.5e-6 is "1.5us"."""
+    if not seconds:
+        return "0us"
+    exact = Decimal(repr(seconds))
+    written = [f"{exact.scaleb(places).normalize():f}{unit}" for unit, places in _UNITS.items()]
+    return min(written, key=lambda text: ("." in text and not text.endswith("us"), len(text)))
 
 
 def duration_within(low: float, high: float) -> Callable[[object], float]:
@@ -125,6 +128,8 @@ def mac(value: object) -> str:
     text = str(value).lower().replace("-", ":")
     if text and not _MAC.fullmatch(text):
         raise ValueError("must be six octets, like 02:00:5e:10:00:01")
+    if text == "00:00:00:00:00:00":
+        raise ValueError("must be the address of a station, not all zeros")
     if text and int(text[:2], 16) & 1:
         raise ValueError("must be a unicast address: the lowest bit of its first octet is set")
     return text
@@ -199,6 +204,14 @@ def listen(value: object) -> str:
     match = _LISTEN.fullmatch(str(value))
     if match is None or int(match[2]) > 65535:
         raise ValueError("must be HOST:PORT, like 127.0.0.1:9732 or [::1]:9732")
+    host = match[1]
+    try:
+        if host.startswith("["):
+            ipaddress.IPv6Address(host[1:-1])
+        elif len(host.encode("idna")) > 253:
+            raise ValueError
+    except ValueError:  # UnicodeError too: what no resolver would be asked
+        raise ValueError(f"must be HOST:PORT: {host or 'nothing'} can be no host's name or address") from None
     return str(value)
 
 

@@ -46,8 +46,6 @@ def choose(settings: Settings) -> StackFactory:
     Raises:
         SettingsError: there is no such stack, or one of its services does not exist.
     """
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the user's own modules are found from the current directory on
     if settings.stack == "inet":
         return _inet(settings)
     if settings.stack == "sink":
@@ -63,6 +61,8 @@ def _inet(settings: Settings) -> StackFactory:
     from asyncnic.stacks.inet.services import parse_service
     from asyncnic.stacks.inet.skin import InetStack
 
+    if any(text.count(":") > 1 for text in settings.service):
+        _look_in_current_directory()
     try:
         services = [parse_service(text) for text in settings.service]
     except ValueError as error:
@@ -90,6 +90,7 @@ def _kernel(settings: Settings) -> StackFactory:
 
 def _coroutine(settings: Settings) -> StackFactory:
     """The user's own coroutine function, found as "package.module:name"."""
+    _look_in_current_directory()
     module_name, _, path = settings.stack.partition(":")
     origin = settings.origin("stack")
     try:
@@ -102,3 +103,11 @@ def _coroutine(settings: Settings) -> StackFactory:
         raise SettingsError(f"{origin}: {module_name} has no coroutine function {path}")
     function: Callable[[Nic], Awaitable[object]] = found
     return lambda nic: Stack(lambda: function(nic), dict)
+
+
+def _look_in_current_directory() -> None:
+    """Let the user's own modules be found where the service was started, after all others: whoever may write there
+    must not be imported in the place of something that we or our libraries import later.
+    """
+    if "" not in sys.path:
+        sys.path.append("")

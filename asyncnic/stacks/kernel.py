@@ -136,6 +136,7 @@ class KernelStack:
             memory, clock, deadline = burst.memory, burst.clock, burst.deadline
             offsets, lengths = burst.offsets, burst.lengths
             count = len(offsets)
+            burst.taken = 0  # said, so that none counts as handed over when this ends while it waits
             while burst.taken < count:
                 frames, pieces = run(memory, offsets, lengths, burst.taken)
                 try:
@@ -165,7 +166,7 @@ class KernelStack:
         """The kernel has sent something: pass on what there is, as far as the transmit ring has room."""
         if self._file is None:
             return
-        readinto, frame, send = self._file.readinto, self._frame, self._nic.send
+        readinto, frame, send = self._file.readinto, self._frame, self._nic.try_send
         for _ in range(_SEND_BUDGET):
             try:
                 size = readinto(frame)
@@ -183,8 +184,9 @@ class KernelStack:
     async def _send_later(self, frame: memoryview) -> None:
         """The transmit ring was full: wait for room, send the frame in hand, and read on."""
         await self._nic.writable()
-        if self._nic.send(frame):
-            self.sent += 1
+        while not self._nic.try_send(frame):
+            await self._nic.writable()
+        self.sent += 1
         asyncio.get_running_loop().add_reader(self._tap, self._from_kernel)
 
     async def _follow_carrier(self) -> None:

@@ -25,7 +25,7 @@ from asyncnic.version import build_info
 DROP_REASONS: Mapping[str, tuple[str, ...]] = {
     "kernel": ("tap_queue_full",),
     "card": ("miss",),
-    "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "worker_lost"),
+    "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "reset", "worker_lost"),
     "queue": ("newest", "oldest"),
 }
 _WORDS = "; ".join(

@@ -33,10 +33,16 @@ if [ -z "${BASE:-}" ]; then
     fi
 fi
 
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$source/pyproject.toml")
+revision=$(git -C "$source" rev-parse HEAD 2>/dev/null || echo unknown)
+# Two builds of one commit have the same times in them.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$source" log -1 --format=%ct 2>/dev/null || date +%s)}
+
 # --format docker: HEALTHCHECK is not in the OCI format. An argument without a value gets the environment's.
 # shellcheck disable=SC2086 # OCI_FLAGS is a list
 exec podman build ${OCI_FLAGS:-} --format docker --network host --volume /etc/ssl/certs:/etc/ssl/certs:ro \
     --build-arg "BASE=$BASE" --build-arg "BUILD_BASE=${BUILD_BASE:-$BASE}" \
+    --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --timestamp "$SOURCE_DATE_EPOCH" \
     ${PIP_INDEX_URL+--build-arg PIP_INDEX_URL} ${PIP_EXTRA_INDEX_URL+--build-arg PIP_EXTRA_INDEX_URL} \
     --ignorefile "$source/deploy/container/Dockerfile.dockerignore" \
     --file "$source/deploy/container/Dockerfile" --tag "$image" "$source"

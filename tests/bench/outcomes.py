@@ -21,7 +21,8 @@ def outcome(case: Case, delivered_rate: float, cpu_per_frame: float = 2e-6) -> O
         delivered=delivered,
         lost={"kernel": offered - delivered, "uncounted": 0},
         window={"frames": delivered, "seconds": seconds, "cpu_seconds": delivered * cpu_per_frame},
-        sender={"datagrams": offered, "rate": rate, "seconds": seconds, "cpu_seconds": offered * 1e-6},
+        sender={"datagrams": offered, "rate": rate, "seconds": seconds, "cpu_seconds": offered * 1e-6}
+        | {"answers": delivered, "round_trips": {"p50": 1e-4, "p99": 3e-4}},
         ages={"count": delivered, "p50": 1e-4, "p90": 2e-4, "p99": 3e-4, "p999": 4e-4, "max": 5e-4},
         bystander={"timer_lag": {"p99": 1e-3}, "scrapes": {"max": 2e-3, "failed": 0}},
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asyncnic.bench.ages import LONGEST, Ages, bucket, longest_in
 from asyncnic.bench.load import STAMP
-from asyncnic.bench.receiver import REMEMBERED_GAPS, Counter, Receiver, Sequence, burn
+from asyncnic.bench.receiver import REMEMBERED_GAPS, Counter, Sequence, StampReader, burn
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_memory_of_gaps_is_bounded() -> None:
 
 
 def test_receiver_reads_the_stamp() -> None:
-    receiver = Receiver()
+    receiver = StampReader()
     for number in (0, 1, 3):
         receiver.datagram_received(STAMP.pack(number, time.monotonic_ns() - 5_000_000) + b"xx", ("192.0.2.1", 1))
     receiver.datagram_received(b"short", ("192.0.2.1", 1))

@@ -10,6 +10,7 @@ import re
 import socket
 import stat
 import subprocess
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -279,3 +280,11 @@ def test_what_is_missing_is_said_in_one_line(image: str, tap_name: str, least: t
     assert result.returncode == 3, result.stderr
     assert len(said) == 1
     assert re.search(r"CAP_NET_ADMIN|cap-add|ip tuntap add", said[0])
+
+
+def test_the_image_says_what_it_is(image: str, clone: Path) -> None:
+    labels = json.loads(podman("image", "inspect", "--format", "{{json .Labels}}", image))
+    found = {name.removeprefix("org.opencontainers.image."): text for name, text in labels.items()}
+    assert found["licenses"] == "Apache-2.0"
+    assert found["version"] == tomllib.loads((clone / "pyproject.toml").read_text())["project"]["version"]
+    assert found["revision"] == program("git", "-C", str(clone), "rev-parse", "HEAD").strip()

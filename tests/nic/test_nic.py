@@ -192,7 +192,7 @@ async def test_frames_that_nobody_takes_do_not_spin_the_loop(tap_name: str, wire
             await asyncio.sleep(0.01)
             turns += 1
         assert turns <= 11
-        assert not nic._receiver._watched
+        assert not nic._waiting._watched
 
 
 async def test_busy_polling_finds_frames_without_an_interrupt(tap_name: str, wire: Wire) -> None:
@@ -260,7 +260,7 @@ async def test_a_deleted_tap_is_noticed_and_taken_up_again(tap_name: str, wire: 
 
 async def test_a_chip_that_was_stopped_behind_our_back_is_brought_up_again(tap_name: str, wire: Wire) -> None:
     async with asyncio.timeout(10), open_nic(f"tap:{tap_name}", mac=MAC) as nic:
-        nic._receiver.drivers[0].write_csr(0, 4)
+        nic._drivers[0].write_csr(0, 4)
         task = asyncio.create_task(take(nic, 1))
         await asyncio.sleep(0.01)
         sent = 0

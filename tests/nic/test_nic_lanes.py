@@ -129,7 +129,7 @@ async def test_replies_to_a_high_burst_leave_before_the_next_burst(tap_name: str
         high = await anext(nic)
         for octets in high:
             assert nic.send(HOST + MAC + bytes(octets[12:]))
-        assert nic._receiver.drivers[0].tx.pending == 3
+        assert nic._drivers[0].tx.pending == 3
         assert [seen(octets) for octets in await anext(nic)] == [("bulk", i) for i in range(10)]
         replies = [wire.receive() for _ in range(3)]
         assert [seen(memoryview(reply)) for reply in replies] == [("high", i) for i in range(3)]
@@ -163,7 +163,7 @@ async def test_only_a_lane_that_was_readable_is_acknowledged(
             acknowledged.clear()
             wire.send(frame(lane, kind))
             await task
-            assert acknowledged == [nic._receiver.drivers[lane]]
+            assert acknowledged == [nic._drivers[lane]]
 
 
 async def test_what_the_rings_hold_is_delivered_after_the_stop(tap_name: str, wire: Wire) -> None:

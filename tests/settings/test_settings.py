@@ -1,5 +1,6 @@
 """Merging flags, variables and the file; errors that name what was typed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from asyncnic.errors import SettingsError
 from asyncnic.settings.knobs import Knobs
-from asyncnic.settings.model import LIVE, Settings, changed, load, shown
+from asyncnic.settings.model import LIVE, Settings, changed, is_list, load, shown, tuned
+from asyncnic.stacks.choice import choose
 
 
 def refusal(flags: dict[str, object], environ: dict[str, str], config: Path | None = None) -> str:
@@ -100,9 +102,113 @@ def test_variables_of_others_are_left_alone() -> None:
     assert load({}, environ, None) == load({}, {}, None)
 
 
+@pytest.mark.parametrize("service", ["", "METRICS_", "RX_RING_", "DEVICE_", "A_B_2_", "LISTEN_"])
+def test_any_kubernetes_service_may_be_called_asyncnic_something(service: str) -> None:
+    """kubernetes.io/docs/concepts/services-networking/service: the variables that a kubelet adds for one."""
+    prefix = f"ASYNCNIC_{service}"
+    environ = {
+        f"{prefix}SERVICE_HOST": "10.0.0.1",
+        f"{prefix}SERVICE_PORT": "9732",
+        f"{prefix}SERVICE_PORT_METRICS": "9732",
+        f"{prefix}PORT": "tcp://10.0.0.1:9732",
+    }
+    for protocol in ("TCP", "UDP", "SCTP"):
+        environ |= {f"{prefix}PORT_9732_{protocol}": f"{protocol.lower()}://10.0.0.1:9732"}
+        environ |= {f"{prefix}PORT_9732_{protocol}_{what}": "x" for what in ("PROTO", "PORT", "ADDR")}
+    assert load({}, environ, None) == load({}, {}, None)
+
+
+def test_a_setting_that_looks_like_a_service_is_still_a_mistake() -> None:
+    assert refusal({}, {"ASYNCNIC_LISTEN_PORT": "9732"}).startswith("ASYNCNIC_LISTEN_PORT: no such setting")
+
+
+EMPTY_IS_A_VALUE = {"mac", "host_address", "service", "lane", "shed", "lane_queue", "lane_weight"} | {
+    "web_config",
+    "control",
+}
+"""Settings that may be empty: none, or (mac, lane) left to the service."""
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+@pytest.mark.parametrize("how", ["flag", "variable", "file"])
+def test_an_empty_value_is_taken_or_refused_by_its_name(name: str, how: str, tmp_path: Path) -> None:
+    config = tmp_path / "asyncnic.toml"
+    config.write_text(f'{name} = ""\n')
+    empty: tuple[str] | str = ("",) if is_list(name) else ""
+    given: tuple[dict[str, object], dict[str, str], Path | None] = {
+        "flag": ({name: empty}, {}, None),
+        "variable": ({}, {f"ASYNCNIC_{name.upper()}": ""}, None),
+        "file": ({}, {}, config),
+    }[how]  # type: ignore[assignment]  # three kinds of nothing
+    if name in EMPTY_IS_A_VALUE:
+        choose(load(*given))
+        return
+    typed = {"flag": f'--{name.replace("_", "-")} ""', "variable": f'ASYNCNIC_{name.upper()}=""', "file": f"{name} in "}
+    assert refusal(*given).startswith(typed[how])
+
+
+STRANGE: list[object] = [
+    "\ud800=3",
+    "\0",
+    "9" * 5000,
+    "1e9999s",
+    "a..b:80",
+    "=",
+    ";",
+    "nan",
+    True,
+    1.5,
+    float("nan"),
+    None,
+]
+STRANGE += [[], [1], [[]], ["\ud800=3"], {}, {"a": 1}, 10**400, "x" * 60_000]
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+@pytest.mark.parametrize("value", STRANGE, ids=range(len(STRANGE)))
+def test_whatever_is_put_is_a_knob_or_one_printable_line(name: str, value: object) -> None:
+    said = ""
+    try:
+        choose(load({name: value}, {}, None))
+    except SettingsError as error:
+        said = str(error)
+    assert said.isprintable()
+    try:
+        tuned(load({}, {}, None), {name: value})
+    except SettingsError as error:
+        said = str(error)
+    assert said.isprintable()
+
+
+def test_a_pipe_is_read_once_and_refused_at_a_reload(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    pipe = Path(f"/dev/fd/{ours}")
+    os.write(theirs, b"rx_budget = 5\n")
+    os.close(theirs)
+    assert load({}, {}, pipe).knobs().rx_budget == 5
+    os.mkfifo(waited_for := tmp_path / "fifo")
+    for path in (pipe, waited_for):
+        with pytest.raises(SettingsError, match=f"^--config {path}: no regular file, so it cannot be read again: "):
+            load({}, {}, path, again=True)
+    os.close(ours)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"), [("/dev/zero", "larger than 1048576 octets"), ("/dev/null/x", "Not a directory")]
+)
+def test_a_file_that_never_ends_is_refused(path: str, message: str) -> None:
+    assert refusal({}, {}, Path(path)) == f"--config {path}: {message}"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"rx_ring = = 1", "not TOML"), (b"\xff\xfe", "not UTF-8"), (b"address = 5", None), (b"address = [5]", None)],
+    [
+        (b"rx_ring = = 1", "not TOML"),
+        (b"a = " + b"[" * 9999, "not TOML"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"address = 5", None),
+        (b"address = [5]", None),
+    ],
 )
 def test_a_bad_file_is_one_line(tmp_path: Path, content: bytes, message: str | None) -> None:
     config = tmp_path / "asyncnic.toml"
@@ -176,6 +282,8 @@ def test_the_default_host_address_is_for_the_default_network() -> None:
         ({"mtu": "1000", "address": ("2001:db8::2/64",)}, "--mtu 1000: must be at least 1280"),
         ({"address": ("192.0.2.1/24",)}, "--host-address 192.0.2.1/24: must differ from --address"),
         ({"stack": "sink", "service": ("udp-echo:7",)}, "--service udp-echo:7: needs --stack inet"),
+        ({"address": ("192.0.2.3/24", "192.0.2.3/25")}, "--address 192.0.2.3/24,192.0.2.3/25: the same address twice"),
+        ({"stack": "kernel", "device": "tap:asyncnic1"}, "--kernel-if asyncnic1: must differ from --device"),
     ],
 )
 def test_settings_that_contradict_each_other(flags: dict[str, object], message: str) -> None:

@@ -17,9 +17,19 @@ def test_durations(text: object, seconds: float) -> None:
     assert values.duration(text) == seconds
 
 
-@given(st.integers(0, 10**9))
-def test_a_duration_reads_back_as_it_is_shown(micro: int) -> None:
-    assert round(values.duration(values.show_duration(micro / 1e6)) * 1e6) == micro
+@given(st.floats(0, 1e6))
+def test_a_duration_reads_back_as_it_is_shown(seconds: float) -> None:
+    assert values.duration(values.show_duration(seconds)) == seconds
+
+
+@pytest.mark.parametrize("text", ["0us", "0.4us", "1.5us", "50us", "2ms", "1500us", "10ms", "250ms", "1s", "100s"])
+def test_a_duration_is_shown_as_it_was_typed(text: str) -> None:
+    assert values.show_duration(values.duration(text)) == text
+
+
+@given(st.from_regex(r"\A[0-9]{1,6}(\.[0-9]{1,12})?(us|ms|s)\Z"))
+def test_what_a_worker_is_told_is_what_was_typed(text: str) -> None:
+    assert values.duration(values.show_duration(values.duration(text))) == values.duration(text)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +53,7 @@ def test_a_duration_reads_back_as_it_is_shown(micro: int) -> None:
         (values.device, "uio:3", "must name a PCI function, like uio:0000:00:03.0"),
         (values.mac, "02:00:00:00:00", "must be six octets"),
         (values.mac, "01:00:00:00:00:00", "must be a unicast address"),
+        (values.mac, "00-00-00-00-00-00", "must be the address of a station"),
         (values.interface, "192.0.2.2", "must have a prefix length, like 192.0.2.2/24"),
         (values.interface, "192.0.2.0/24", "must be the address of a host: it is the network's"),
         (values.interface, "192.0.2.255/24", "must be the address of a host: it is the network's"),
@@ -57,6 +68,11 @@ def test_a_duration_reads_back_as_it_is_shown(micro: int) -> None:
         (values.listen, "9732", "must be HOST:PORT"),
         (values.listen, "127.0.0.1:70000", "must be HOST:PORT"),
         (values.listen, "::1:9732", "must be HOST:PORT"),
+        (values.listen, "a..b:80", "must be HOST:PORT: a..b can be no host's name or address"),
+        (values.listen, ".:80", "must be HOST:PORT: . can be no host's name or address"),
+        (values.listen, "x" * 64 + ":80", "must be HOST:PORT: x"),
+        (values.listen, "x." * 200 + "x:80", "must be HOST:PORT: x"),
+        (values.listen, "[1:2]:80", "must be HOST:PORT: .1:2. can be no host's name or address"),
         (values.switch, "perhaps", "must be true or false"),
         (values.text, 5, "must be text"),
         (values.text, "a\nb", "must be text without control characters"),

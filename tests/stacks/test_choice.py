@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,3 +53,25 @@ def test_what_is_wrong_with_a_module_is_one_line(write: Callable[[str], int], co
 
 def test_a_service_that_does_not_exist_names_its_flag() -> None:
     assert refusal(service=("nothing-known:7",)).startswith("--service nothing-known:7: ")
+
+
+@pytest.mark.parametrize("flags", [{}, {"stack": "sink"}, {"stack": "kernel"}, {"service": ("udp-echo:7",)}])
+def test_the_current_directory_is_no_place_to_import_from(monkeypatch: pytest.MonkeyPatch, flags: Any) -> None:
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    choose(load(flags, {}, None))
+    assert "" not in sys.path
+
+
+@pytest.mark.parametrize("flags", [{"stack": "users_own:stack"}, {"service": ("users_own:Factory:9",)}])
+def test_the_users_own_is_looked_for_there_after_all_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: Any
+) -> None:
+    (tmp_path / "users_own.py").write_text("import zipapp\nasync def stack(nic): ...\nclass Factory: ...\n")
+    (tmp_path / "zipapp.py").write_text("raise RuntimeError('imported in the place of the standard library')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    monkeypatch.delitem(sys.modules, "users_own", raising=False)
+    monkeypatch.delitem(sys.modules, "zipapp", raising=False)
+    choose(load(flags, {}, None))
+    assert sys.path[-1] == ""
+    assert sys.modules["users_own"].__file__ == str(tmp_path / "users_own.py")

@@ -9,10 +9,12 @@ class Delivery(Protocol):
     """Hands bursts to the stack and counts them."""
 
     async def next_burst(self) -> Burst:
-        """The stack's next burst; the one before it is left. Lets the event loop breathe at least once.
+        """The stack's next burst; the one before it is handed back. The event loop breathes at least once between two
+        bursts. When it is cancelled nothing is lost: what it would have returned comes with the next call.
 
         Raises:
             StopAsyncIteration: the nic was stopped and everything it held was delivered.
+            TakenError: the stack says of the burst before what cannot be.
         """
 
     def delivered(self, lane: int) -> tuple[int, int]:
@@ -23,6 +25,9 @@ class Delivery(Protocol):
 
     def dropped(self, lane: int) -> dict[str, int]:
         """Frames of the lane dropped here, by reason."""
+
+    def abandon_burst(self) -> None:
+        """Hand the stack's burst back as far as it has said that it took it."""
 
     async def close(self) -> None:
         """End whatever runs for the delivery."""

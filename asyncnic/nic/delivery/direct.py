@@ -7,30 +7,38 @@ applications run.
 import asyncio
 
 from asyncnic.nic.burst import Burst
-from asyncnic.nic.receiver import Receiver
+from asyncnic.nic.rings import Rings
+from asyncnic.nic.waiting import Waiting
+from asyncnic.tasks import Background
 
 
 class DirectDelivery:
-    """Bursts from `receiver`, as they are."""
+    """Bursts from `rings`, as they are."""
 
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
+    def __init__(self, rings: Rings, waiting: Waiting, tasks: Background) -> None:
+        self._rings = rings
+        self._waiting = waiting
+        self._turn_due = False
 
     async def next_burst(self) -> Burst:
         """See `Delivery.next_burst`."""
-        receiver = self._receiver
+        rings = self._rings
         # Hand back before the yield: while others run, the card has its descriptors.
-        receiver.leave()
-        await asyncio.sleep(0)
-        while (burst := receiver.next_burst()) is None:
-            if receiver.exhausted:
+        rings.hand_back_burst()
+        if self._turn_due:
+            # Once: whoever gives up within this turn, and comes again, has let the loop breathe.
+            self._turn_due = False
+            await asyncio.sleep(0)
+        while (burst := rings.next_burst()) is None:
+            if rings.exhausted:
                 raise StopAsyncIteration
-            await receiver.wait()
+            await self._waiting.wait()
+        self._turn_due = True
         return burst
 
     def delivered(self, lane: int) -> tuple[int, int]:
         """Frames and octets taken by the stack."""
-        return self._receiver.taken(lane)
+        return self._rings.taken(lane)
 
     def in_flight(self, lane: int) -> int:
         """Always 0: there is no place to wait in."""
@@ -39,6 +47,10 @@ class DirectDelivery:
     def dropped(self, lane: int) -> dict[str, int]:
         """Always empty: there is no place to be dropped from."""
         return {}
+
+    def abandon_burst(self) -> None:
+        """See `Delivery.abandon_burst`."""
+        self._rings.close()
 
     async def close(self) -> None:
         """Nothing to end."""

@@ -12,10 +12,16 @@ The queues are a slab of fixed slots: they grow with nothing.
 """
 
 import asyncio
+import logging
 from collections import deque
 
-from asyncnic.nic.burst import Burst
-from asyncnic.nic.receiver import Receiver
+from asyncnic.logs import fields
+from asyncnic.nic.burst import Burst, TakenError, check_taken, frames_taken
+from asyncnic.nic.rings import Rings
+from asyncnic.nic.waiting import Waiting
+from asyncnic.tasks import Background
+
+log = logging.getLogger(__name__)
 
 SLOT = 2048
 READER_TURN = 1000
@@ -37,42 +43,50 @@ class LaneQueue:
 
 
 class QueueDelivery:
-    """A bounded queue between `receiver` and the stack; limit and policy are read live from the receiver's knobs."""
+    """A bounded queue between `rings` and the stack; limit and policy are read live from the knobs."""
 
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-        self._slots = receiver.knobs.queue_limit
+    def __init__(self, rings: Rings, waiting: Waiting, tasks: Background) -> None:
+        self._rings = rings
+        self._waits = waiting
+        self._slots = rings.knobs.queue_limit
         self._slab = memoryview(bytearray(SLOT * self._slots))
         self._free = list(range(self._slots))
-        self._queues = [LaneQueue() for _ in receiver.drivers]
+        self._queues = [LaneQueue() for _ in rings.drivers]
         self._waiting = 0
         self._burst: Burst | None = None
         self._burst_lane = 0
-        self._burst_slots: list[int] = []
+        self._burst_frames: list[tuple[int, int]] = []  # as the queue had them, whatever becomes of the burst's lists
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
-        self._reader = asyncio.create_task(self._read(), name="asyncnic queue reader")
+        self._turn_due = False
+        self._reader = tasks.run(self._read(), "asyncnic reads into the queue")
+        self._reader.add_done_callback(lambda _: self._arrived.set())
 
     async def next_burst(self) -> Burst:
         """See `Delivery.next_burst`. All frames of a burst are of one lane."""
-        self._leave()
-        await asyncio.sleep(0)
+        self._hand_back_burst()
+        if self._turn_due:
+            self._turn_due = False
+            await asyncio.sleep(0)
         while not self._waiting:
             if self._reader.done():
-                self._reader.result()
+                if not self._reader.cancelled():
+                    self._reader.result()
                 raise StopAsyncIteration
             self._arrived.clear()
             await self._arrived.wait()
-        knobs, receiver = self._receiver.knobs, self._receiver
+        self._turn_due = True
+        rings = self._rings
+        knobs = rings.knobs
         lane = next(lane for lane, queue in enumerate(self._queues) if queue.waiting)
         queue = self._queues[lane].waiting
         taken = [queue.popleft() for _ in range(min(knobs.rx_budget, len(queue)))]
         self._waiting -= len(taken)
         self._burst_lane = lane
-        self._burst_slots = [slot for slot, _ in taken]
-        deadline = receiver.clock() + knobs.rx_time_budget
-        offsets = [slot * SLOT for slot in self._burst_slots]
-        self._burst = Burst(self._slab, offsets, [length for _, length in taken], deadline, receiver.clock)
+        self._burst_frames = taken
+        deadline = rings.clock() + knobs.rx_time_budget
+        offsets = [slot * SLOT for slot, _ in taken]
+        self._burst = Burst(self._slab, offsets, [length for _, length in taken], deadline, rings.clock)
         return self._burst
 
     def delivered(self, lane: int) -> tuple[int, int]:
@@ -80,12 +94,16 @@ class QueueDelivery:
         queue, burst = self._queues[lane], self._burst
         if burst is None or lane != self._burst_lane:
             return queue.frames, queue.octets
-        return queue.frames + burst.taken, queue.octets + sum(burst.lengths[: burst.taken])
+        taken = frames_taken(burst, len(self._burst_frames))
+        return queue.frames + taken, queue.octets + sum(length for _, length in self._burst_frames[:taken])
 
     def in_flight(self, lane: int) -> int:
         """Frames in the queue, and those of the burst in hand that the stack has not taken."""
-        burst = self._burst if lane == self._burst_lane else None
-        return len(self._queues[lane].waiting) + (len(burst) - burst.taken if burst is not None else 0)
+        waiting = len(self._queues[lane].waiting)
+        if self._burst is None or lane != self._burst_lane:
+            return waiting
+        count = len(self._burst_frames)
+        return waiting + count - frames_taken(self._burst, count)
 
     def dropped(self, lane: int) -> dict[str, int]:
         """Frames dropped at the full queue: the arriving ones ("newest") or the longest waiting ("oldest")."""
@@ -93,54 +111,66 @@ class QueueDelivery:
         return {"newest": queue.newest, "oldest": queue.oldest}
 
     async def close(self) -> None:
-        """End the reader."""
-        self._leave()
+        """End the reader. What it died of is the task group's to tell."""
+        self.abandon_burst()
         self._reader.cancel()
-        await asyncio.gather(self._reader, return_exceptions=True)
+        await asyncio.wait({self._reader})
 
-    def _leave(self) -> None:
-        """Free the slots of the frames that the stack took; put the others back where they were, at the front."""
+    def abandon_burst(self) -> None:
+        """See `Delivery.abandon_burst`."""
+        try:
+            self._hand_back_burst(unsaid_taken=False)
+        except TakenError as error:
+            log.error("the stack miscounted", extra=fields(problem=str(error)))
+
+    def _hand_back_burst(self, unsaid_taken: bool = True) -> None:
+        """Free the slots of the frames that the stack took; put the others back where they were, at the front.
+
+        Raises:
+            TakenError: the stack says of the burst what cannot be. It has been handed back whole.
+        """
         burst = self._burst
         if burst is None:
             return
         self._burst = None
-        taken = burst.taken or len(burst)
+        count = len(self._burst_frames)
+        taken = frames_taken(burst, count, count if unsaid_taken else 0)
         queue = self._queues[self._burst_lane]
         queue.frames += taken
-        queue.octets += sum(burst.lengths[:taken])
-        self._free.extend(self._burst_slots[:taken])
-        left = list(zip(self._burst_slots[taken:], burst.lengths[taken:], strict=True))
-        queue.waiting.extendleft(reversed(left))
-        self._waiting += len(left)
+        queue.octets += sum(length for _, length in self._burst_frames[:taken])
+        self._free.extend(slot for slot, _ in self._burst_frames[:taken])
+        queue.waiting.extendleft(reversed(self._burst_frames[taken:]))
+        self._waiting += count - taken
         self._room.set()
+        check_taken(burst, count)
 
     async def _read(self) -> None:
-        """The reader: until the receiver is exhausted, everything that the wire has, then one turn for the others."""
-        receiver = self._receiver
+        """The reader: until the rings are exhausted, everything that the wire has, then one turn for the others."""
+        rings = self._rings
         while True:
             turn = 0
-            while turn < READER_TURN and self._may_read() and (burst := receiver.next_burst()) is not None:
+            while turn < READER_TURN and self._may_read() and (burst := rings.next_burst()) is not None:
                 turn += len(burst)
                 self._enqueue(burst)
-            receiver.leave()
+            rings.hand_back_burst()
             self._arrived.set()
             if not self._may_read():
                 self._room.clear()
                 await self._room.wait()
             elif turn:
                 await asyncio.sleep(0)
-            elif receiver.exhausted:
+            elif rings.exhausted:
                 return
             else:
-                await receiver.wait()
+                await self._waits.wait()
 
     def _may_read(self) -> bool:
         """Whether the reader may take frames: always, but for policy "pause" and a full queue."""
-        return self._receiver.knobs.queue_policy != "pause" or self._slots_free() > 0
+        return self._rings.knobs.queue_policy != "pause" or self._slots_free() > 0
 
     def _slots_free(self) -> int:
         """Frames that may be added now. The limit may have been turned up, or down below what the queue holds."""
-        limit = self._receiver.knobs.queue_limit
+        limit = self._rings.knobs.queue_limit
         if limit > self._slots:
             self._grow(limit)
         return min(limit - self._waiting, len(self._free))
@@ -154,9 +184,10 @@ class QueueDelivery:
         self._slots = slots
 
     def _enqueue(self, burst: Burst) -> None:
-        policy, slab, memory = self._receiver.knobs.queue_policy, self._slab, burst.memory
-        queue = self._queues[self._receiver.current]
+        policy, slab, memory = self._rings.knobs.queue_policy, self._slab, burst.memory
+        queue = self._queues[self._rings.current]
         free = self._slots_free()
+        burst.taken = 0
         for offset, length in zip(burst.offsets, burst.lengths, strict=True):
             if free > 0:
                 free -= 1

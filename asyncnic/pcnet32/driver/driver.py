@@ -67,6 +67,7 @@ class Driver:
         filters: True where the driver must do the address filter's work, since the card would not count what it
             rejects.
         pause: sleeps for some seconds; silicon wants 1 ms after a reset (fact sheet 2.2).
+        promiscuous: take every frame, whoever it is for; then nobody filters.
     """
 
     def __init__(
@@ -79,12 +80,14 @@ class Driver:
         mac: bytes | None,
         filters: bool,
         pause: Callable[[float], None],
+        promiscuous: bool = False,
     ) -> None:
         layout = Layout.of(rx_ring, tx_ring)
         self._port = port
         self._layout = layout
         self._pause = pause
-        self._filters = filters
+        self._filters = filters and not promiscuous
+        self._all = filters or promiscuous  # what the chip itself lets in
         self._ladrf = 0
         self._missed_before = 0
         self._interrupts_on = False
@@ -134,20 +137,28 @@ class Driver:
         self.fault = None
 
     def shut_down(self) -> None:
-        """Stop and reset the chip; it touches no memory afterwards. A chip that is gone is left alone."""
-        if self.read_csr(reg.CSR_STATUS) == _GONE:
-            return
-        self.sample_missed()
-        self.write_csr(reg.CSR_STATUS, 0)
-        self.write_csr(reg.CSR_STATUS, reg.CSR0_STOP)
-        self._soft_reset()
-        # Successors may know only the 16-bit style that the chip had at power-on.
-        self.write_bcr(reg.BCR_SOFTWARE_STYLE, reg.STYLE_LANCE)
+        """Stop and reset the chip; it touches no memory afterwards. A chip that is gone is left alone.
 
-    def stop(self) -> None:
-        """Stop taking frames off the wire. What the ring holds can still be collected."""
+        What it was given and did not send counts as `carrier`.
+        """
+        if self.read_csr(reg.CSR_STATUS) != _GONE:
+            self.sample_missed()
+            self.write_csr(reg.CSR_STATUS, 0)
+            self.write_csr(reg.CSR_STATUS, reg.CSR0_STOP)
+            self._soft_reset()
+            # Successors may know only the 16-bit style that the chip had at power-on.
+            self.write_bcr(reg.BCR_SOFTWARE_STYLE, reg.STYLE_LANCE)
+        self.tx.disarm_all()
+
+    def stop_receiving(self) -> None:
+        """Take no more frames off the wire, and go on sending. What the ring holds can still be collected.
+
+        By STOP, DRX, STRT: without INIT the chip goes on where its rings stand (fact sheet 10.2). Interrupts are off.
+        """
         self._interrupts_on = False
         self.write_csr(reg.CSR_STATUS, reg.CSR0_STOP)
+        self.write_csr(reg.MODE, self.read_csr(reg.MODE) | reg.MODE_DRX)
+        self.write_csr(reg.CSR_STATUS, reg.CSR0_STRT)
 
     def accept_multicast(self, groups: set[bytes]) -> None:
         """Program the hash filter for these group addresses (6 octets each), by suspending the chip (fact sheet 10.2).
@@ -159,7 +170,7 @@ class Driver:
         for group in groups:
             self._ladrf |= 1 << multicast_hash(group)
         self._set_filter()
-        if self._filters:
+        if self._all:
             return  # the chip is promiscuous, and while it is suspended it would lose frames that nobody counts
         self.write_csr(reg.EXTENDED_CONTROL, reg.CSR5_SPND)
         for _ in range(_INIT_READS):
@@ -238,7 +249,7 @@ class Driver:
         return [], []
 
     def transmit(self, frame: bytes | bytearray | memoryview) -> bool:
-        """Put a frame (no FCS) on the transmit ring. False when there is no room; counted.
+        """Put a frame (no FCS) on the transmit ring; see `TransmitRing.put`.
 
         `kick` makes the card look.
         """
@@ -324,7 +335,7 @@ class Driver:
         self.tx.disarm_all()
         self._set_filter()
         memory, layout = self._port.memory, self._layout
-        mode = reg.MODE_PROM if self._filters else 0
+        mode = reg.MODE_PROM if self._all else 0
         block = InitBlock(
             mode=mode,
             padr=self.address,

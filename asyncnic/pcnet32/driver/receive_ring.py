@@ -65,6 +65,8 @@ class ReceiveCounters:
     """Lost: no STP where a frame must start, or a frame that never ended."""
     oversize: int = 0
     """Lost: longer than the largest frame."""
+    reset: int = 0
+    """Lost: they stood in the ring when the chip was reset."""
     filtered: int = 0
     """Not for us, where the driver filters in the card's place."""
     resyncs: int = 0
@@ -91,6 +93,7 @@ class ReceiveRing:
         "_chained",
         "_counts",
         "_head",
+        "_in_use",
         "_max_frame",
         "_memory",
         "_offsets",
@@ -116,6 +119,7 @@ class ReceiveRing:
         self._zeros = memoryview(array("I", [0]) * size)
         self._armed = memoryview(array("I", [OWN | byte_count(BUFFER_SIZE)]) * size)
         self._head = 0
+        self._in_use = False  # until it was armed once, what the memory holds is nobody's
         self.size = size
         self._span = 0  # descriptors of the frames last collected
         self._chained = False  # whether they are one frame
@@ -123,7 +127,15 @@ class ReceiveRing:
         self.errors = {"crc": 0, "framing": 0, "overflow": 0, "buffer": 0, "length": 0}
 
     def arm_all(self) -> None:
-        """Hand every descriptor to the card and start over at the first, as after INIT."""
+        """Hand every descriptor to the card and start over at the first, as after INIT.
+
+        Finished units that stand in the ring are lost by it, which is counted.
+        """
+        if self._in_use:
+            wiped = self.finished()
+            self.counters.seen += wiped
+            self.counters.reset += wiped
+        self._in_use = True
         self._bus[:] = memoryview(array("I", [self._memory.bus + offset for offset in self._offsets]))
         self._counts[:] = self._zeros
         self._status[:] = self._armed

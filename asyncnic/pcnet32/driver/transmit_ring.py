@@ -53,6 +53,7 @@ class TransmitRing:
             (fact sheet 8.5), but for a ring of one.
 
     `errors` counts frames that did not leave, by reason: a reason of TMD2, `ring_full`, or `oversize`.
+    `ring_full` is counted by whoever drops a frame for want of room.
     """
 
     __slots__ = (
@@ -89,6 +90,7 @@ class TransmitRing:
 
         What was not sent counts as `carrier`.
         """
+        self.reap()
         self.errors["carrier"] += self._pending
         for i, offset in enumerate(self._offsets):
             word = self._ring + 4 * i
@@ -100,14 +102,13 @@ class TransmitRing:
     def put(self, frame: bytes | bytearray | memoryview) -> bool:
         """Copy `frame` (14 octets or more, no FCS) into the next descriptor and give it to the card.
 
-        False: not taken, counted.
+        False: not taken. That it is oversize is counted; that there is no room its sender counts, who may try again.
         """
         length = len(frame)
         if length > BUFFER_SIZE:
             self.errors["oversize"] += 1
             return False
         if self._pending == self._capacity and not self.reap():
-            self.errors["ring_full"] += 1
             return False
         index = self._head
         offset = self._offsets[index]

@@ -14,7 +14,7 @@ from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.model.core import Core, Counters
 from asyncnic.pcnet32.model.direct_reader import Read
 from asyncnic.pcnet32.model.quirks import SILICON, Quirks
-from asyncnic.pcnet32.model.receive import Receiver
+from asyncnic.pcnet32.model.receive import ReceiveUnit
 from asyncnic.pcnet32.model.register_file import Registers
 from asyncnic.pcnet32.model.transmit import Transmitter
 
@@ -41,7 +41,7 @@ class Am79C970A:
         self.quirks = quirks
         self._core = Core(memory, quirks)
         self.counters: Counters = self._core.counters
-        self._receiver = Receiver(self._core)
+        self._receiver = ReceiveUnit(self._core)
         self._transmitter = Transmitter(self._core, self._receiver, wire_send)
         self._aprom = bytearray(mac.ljust(9, b"\0") + b"\x11\0\0\0\0WW")  # section 2.3
         self._aprom[12:14] = sum(self._aprom).to_bytes(2, "little")

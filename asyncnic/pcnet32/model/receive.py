@@ -28,7 +28,7 @@ _DirectReader = hot.choose(DirectReader)
 _hand_over = hot.choose(desc.hand_over)
 
 
-class Receiver:
+class ReceiveUnit:
     """The receiving half of a chip.
 
     `silent` says whether the last `fill` or `drain` ended because the wire had no more frames.

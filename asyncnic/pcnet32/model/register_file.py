@@ -7,7 +7,7 @@ were; the window itself is model.py. It moves no frames.
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.descriptors import InitBlock
 from asyncnic.pcnet32.model.core import BusFault, Core
-from asyncnic.pcnet32.model.receive import Receiver
+from asyncnic.pcnet32.model.receive import ReceiveUnit
 from asyncnic.pcnet32.model.transmit import Transmitter
 
 _RUN_BITS = reg.CSR0_INIT | reg.CSR0_STRT | reg.CSR0_STOP
@@ -59,7 +59,7 @@ class Registers:
 
     __slots__ = ("_aprom", "_core", "_quirks", "_receiver", "_transmitter")
 
-    def __init__(self, core: Core, receiver: Receiver, transmitter: Transmitter, aprom: bytearray) -> None:
+    def __init__(self, core: Core, receiver: ReceiveUnit, transmitter: Transmitter, aprom: bytearray) -> None:
         self._core = core
         self._quirks = core.quirks
         self._receiver = receiver

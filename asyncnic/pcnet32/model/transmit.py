@@ -10,7 +10,7 @@ from asyncnic.pcnet32 import descriptors as desc
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.model.core import BusFault, Core
 from asyncnic.pcnet32.model.direct_reader import MIN_FRAME
-from asyncnic.pcnet32.model.receive import EMULATOR_MAX_FRAME, MAX_FRAME, Receiver
+from asyncnic.pcnet32.model.receive import EMULATOR_MAX_FRAME, MAX_FRAME, ReceiveUnit
 
 _MAX_ETHERNET = 1518  # octets with FCS; one more is babble
 
@@ -26,7 +26,7 @@ class Transmitter:
 
     __slots__ = ("_busy", "_core", "_frame", "_receiver", "_send", "_size", "_with_fcs")
 
-    def __init__(self, core: Core, receiver: Receiver, send: Callable[[memoryview], bool]) -> None:
+    def __init__(self, core: Core, receiver: ReceiveUnit, send: Callable[[memoryview], bool]) -> None:
         self._core = core
         self._receiver = receiver
         self._send = send

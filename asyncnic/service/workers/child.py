@@ -19,13 +19,14 @@ from pydantic import TypeAdapter
 from asyncnic import logs
 from asyncnic.devices.tap.worker_queue import QueueDevice
 from asyncnic.logs import describe, fields
-from asyncnic.service.engine import InProcess, beside, open_in_process
+from asyncnic.service.engine import InProcess, open_in_process
 from asyncnic.service.workers.channel import Channel, Message
 from asyncnic.service.workers.snapshot import take
 from asyncnic.settings.knobs import Knobs
 from asyncnic.settings.model import Settings
 from asyncnic.stacks.choice import choose
 from asyncnic.stacks.inet.ratelimit import TokenBucket
+from asyncnic.tasks import beside
 
 HOLD_SECONDS = 0.25
 """How long a worker stands still, at most, when it is asked to."""

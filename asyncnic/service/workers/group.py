@@ -22,13 +22,14 @@ from asyncnic.lanes.rules import parse_lanes
 from asyncnic.linux.link import LinkWanted
 from asyncnic.logs import fields
 from asyncnic.nic.histogram import SECONDS, Histogram
-from asyncnic.service.engine import DRAIN_SECONDS, beside, host_address, measure_lag
+from asyncnic.service.engine import DRAIN_SECONDS, host_address, measure_lag
 from asyncnic.service.observed import Observed
 from asyncnic.service.workers.child import HOLD_SECONDS
 from asyncnic.service.workers.merged import DeviceNames, MergedNic
 from asyncnic.service.workers.process import WorkerProcess
 from asyncnic.service.workers.snapshot import Buckets, Counted, add
 from asyncnic.settings.model import Settings
+from asyncnic.tasks import beside
 
 LOOK = 0.5
 """Seconds between looks at the workers and the TAP."""

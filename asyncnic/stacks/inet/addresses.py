@@ -15,6 +15,8 @@ ALL_NODES = b"\xff\x02" + bytes(13) + b"\x01"
 
 SOURCES = 1024
 """Targets whose source address is remembered."""
+# ::/96 holds the unspecified address, the loopback address and the deprecated IPv4-compatible ones.
+_NO_HOST = bytes(12), bytes(10) + b"\xff\xff"
 # Longest first; fc00::/7 is two prefixes of whole octets.
 _LABELS = ((b"\x20\x01\0\0", 5), (b"\x20\x02", 2), (b"\xfc", 13), (b"\xfd", 13), (b"", 1))
 
@@ -87,6 +89,17 @@ class Addresses:
     def is_broadcast(self, address: bytes) -> bool:
         """Whether an IPv4 address is the limited or a subnet's broadcast address."""
         return address == LIMITED_BROADCAST or address in self._broadcasts
+
+    def is_host(self, address: bytes) -> bool:
+        """Whether `address` can be a single other host's (RFC 1122 section 3.2.1.3, RFC 4291 sections 2.5 and 2.7).
+
+        IPv4-mapped addresses are none on a wire: nobody could tell whom an answer would go to.
+        """
+        if address in self.usable:
+            return False
+        if len(address) == 4:
+            return 0 < address[0] < 224 and address[0] != 127 and not self.is_broadcast(address)
+        return address[0] != 0xFF and not address.startswith(_NO_HOST)
 
     def on_link(self, address: bytes) -> bool:
         """Whether an address can be reached without a router."""

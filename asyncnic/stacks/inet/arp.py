@@ -7,7 +7,7 @@ counted and answered with one announcement, not yielded to (RFC 5227 section 2.4
 import struct
 
 from asyncnic.stacks.inet.addresses import Addresses
-from asyncnic.stacks.inet.ethernet import ARP, BROADCAST, Link
+from asyncnic.stacks.inet.ethernet import ARP, BROADCAST, Link, is_station
 from asyncnic.stacks.inet.neighbours import Neighbours
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 
@@ -51,7 +51,7 @@ class Arp:
         if len(payload) < _PACKET.size:
             return Outcome.ARP_MALFORMED
         *kinds, operation, mac, sender, _, wanted = _PACKET.unpack_from(payload)
-        if tuple(kinds) != _ETHERNET_IPV4 or operation not in (_REQUEST, _REPLY) or mac[0] & 1 or mac == _NOBODY:
+        if tuple(kinds) != _ETHERNET_IPV4 or operation not in (_REQUEST, _REPLY) or not is_station(mac):
             return Outcome.ARP_MALFORMED
         ours = self._addresses.usable
         if mac == self._link.mac:
@@ -62,8 +62,10 @@ class Arp:
                 self._defended = now
                 self._send(_REQUEST, BROADCAST, sender, _NOBODY, sender)
             return Outcome.ARP_CONFLICT
-        known = any(sender) and self._addresses.on_link(sender)  # 0.0.0.0 is a probe (RFC 5227)
-        if known:
+        if not self._addresses.is_host(sender):
+            if any(sender):  # 0.0.0.0 is a probe (RFC 5227)
+                return Outcome.ARP_MALFORMED
+        elif self._addresses.on_link(sender):
             # RFC 826: whoever asks us will be answered to, so it may enter; others only refresh what is there.
             neighbours.learn(sender, mac, now, create=wanted in ours and operation == _REQUEST)
         if operation == _REPLY:

@@ -2,29 +2,30 @@
 
 A one's complement sum of 16-bit words is the number they form modulo 0xffff, because 2^16 leaves 1. So a piece of
 data is summed by one conversion and one remainder, however long it is; sums of several pieces are added as numbers,
-as long as each piece but the last has an even length.
+as long as each piece but the last has an even length. One's complement has two zeros: only zeros sum to 0, all else
+that leaves no remainder sums to 0xffff (minus zero).
 """
 
 
 def word_sum(data: bytes | memoryview) -> int:
-    """Sum of `data` as big-endian 16-bit words modulo 0xffff, an odd last octet padded with zero."""
+    """One's complement sum of `data` as big-endian 16-bit words, an odd last octet padded with zero: 0..0xffff."""
     number = int.from_bytes(data, "big")
-    return (number << 8 if len(data) & 1 else number) % 0xFFFF
+    return _folded(number << 8 if len(data) & 1 else number)
 
 
 def checksum(data: bytes | memoryview, initial: int = 0) -> int:
-    """What goes into the checksum field of `data` (whose field is zero), 0..0xfffe.
+    """What goes into the checksum field of `data` (whose field is zero): 0xffff where all that is covered is zero.
 
     Args:
         data: header and payload that are covered.
         initial: sum of what is covered besides, such as a pseudo header.
     """
-    return -(word_sum(data) + initial) % 0xFFFF
+    return 0xFFFF - _folded(word_sum(data) + initial)
 
 
 def sound(data: bytes | memoryview, initial: int = 0) -> bool:
-    """Whether `data`, checksum field included, sums to (minus) zero."""
-    return (word_sum(data) + initial) % 0xFFFF == 0
+    """Whether `data`, checksum field included, sums to minus zero: nothing but zeros does not."""
+    return _folded(word_sum(data) + initial) == 0xFFFF
 
 
 def pseudo_sum(source: bytes, target: bytes, protocol: int, length: int) -> int:
@@ -37,3 +38,7 @@ def pseudo_sum(source: bytes, target: bytes, protocol: int, length: int) -> int:
         length: octets of upper-layer header and payload.
     """
     return int.from_bytes(source, "big") + int.from_bytes(target, "big") + protocol + length
+
+
+def _folded(number: int) -> int:
+    return (number - 1) % 0xFFFF + 1 if number else 0

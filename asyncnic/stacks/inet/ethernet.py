@@ -30,6 +30,11 @@ def parse(frame: memoryview) -> tuple[bytes, bytes, int, memoryview] | None:
     return addresses[:6], addresses[6:], kind, frame[start:]
 
 
+def is_station(mac: bytes) -> bool:
+    """Whether a MAC address can be a single station's: neither a group's nor all zero."""
+    return not mac[0] & 1 and any(mac)
+
+
 def multicast_mac(group: bytes) -> bytes:
     """MAC address of an IPv4 (RFC 1112 section 6.4) or IPv6 (RFC 2464 section 7) multicast group of 4 or 16 octets."""
     if len(group) == 4:

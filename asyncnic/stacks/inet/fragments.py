@@ -28,14 +28,16 @@ class Verdict(Enum):
 
 
 class Whole(NamedTuple):
-    """A reassembled datagram: the header of its first fragment as it was given, and the payload."""
+    """A reassembled datagram: the header of its first fragment as it was given, the payload, and whether any fragment
+    went to several hosts."""
 
     head: bytes
     payload: bytes
+    group: bool = False
 
 
 class _Datagram:
-    __slots__ = ("condemned", "deadline", "end", "head", "octets", "pieces", "starts")
+    __slots__ = ("before", "condemned", "deadline", "end", "group", "head", "octets", "pieces", "starts")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
@@ -44,6 +46,8 @@ class _Datagram:
         self.octets = 0
         self.end: int | None = None
         self.head = b""
+        self.before = 0
+        self.group = False
         self.condemned = False
 
     def condemn(self) -> Verdict:
@@ -72,7 +76,17 @@ class Reassembly:
         """Datagrams in pieces."""
         return len(self._table)
 
-    def add(self, key: bytes, start: int, more: bool, data: memoryview, head: bytes, now: float) -> Whole | Verdict:
+    def add(
+        self,
+        key: bytes,
+        start: int,
+        more: bool,
+        data: memoryview,
+        head: bytes,
+        now: float,
+        before: int = 0,
+        group: bool = False,
+    ) -> Whole | Verdict:
         """Take one fragment.
 
         Args:
@@ -82,6 +96,8 @@ class Reassembly:
             data: its payload; copied. A multiple of 8 octets when `more`.
             head: the header to remember when `start` is 0.
             now: seconds.
+            before: octets of header that the datagram's length counts besides.
+            group: the fragment went to several hosts.
         """
         datagram = self._table.get(key)
         if datagram is None:
@@ -92,7 +108,10 @@ class Reassembly:
         if datagram.condemned:
             return Verdict.DROPPED
         end = start + len(data)
-        if end > LARGEST or len(datagram.starts) >= PIECES:
+        datagram.group |= group
+        datagram.before = max(datagram.before, before)
+        last = max(end, datagram.starts[-1] + len(datagram.pieces[datagram.starts[-1]]) if datagram.starts else 0)
+        if datagram.before + last > LARGEST or len(datagram.starts) >= PIECES:
             return datagram.condemn()
         index = bisect_left(datagram.starts, start)
         if index < len(datagram.starts) and datagram.starts[index] == start:
@@ -116,7 +135,8 @@ class Reassembly:
         if datagram.octets != datagram.end:
             return Verdict.HELD
         del self._table[key]
-        return Whole(datagram.head, b"".join(datagram.pieces[start] for start in datagram.starts))
+        payload = b"".join(datagram.pieces[start] for start in datagram.starts)
+        return Whole(datagram.head, payload, datagram.group)
 
     def poll(self, now: float) -> list[Whole]:
         """Give up what waits too long; of those whose first fragment came, its header and data, for an ICMP error."""
@@ -128,7 +148,7 @@ class Reassembly:
             del self._table[key]
             self._totals.reassembly_timeouts += 1
             if 0 in datagram.pieces:
-                expired.append(Whole(datagram.head, datagram.pieces[0]))
+                expired.append(Whole(datagram.head, datagram.pieces[0], datagram.group))
         return expired
 
     def due(self) -> float | None:

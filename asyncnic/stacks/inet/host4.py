@@ -45,6 +45,7 @@ class Host4:
         self._icmp = Icmp(self._ip, udp.error, tcp.error, totals)
         self._ip.handlers = {ICMP: self._icmp.input, TCP: tcp.input, UDP: udp.input}
         self._ip.refuse = self._unknown
+        self._ip.problem = self._icmp.parameter_problem
         tcp.attach(4, self._ip)
         udp.attach(4, self._ip, lambda packet, now: self._icmp.unreachable(packet, PORT_UNREACHABLE, now))
 

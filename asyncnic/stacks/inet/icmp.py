@@ -79,13 +79,17 @@ class Icmp:
         """Tell the sender of `packet` (its first fragment) that the rest did not come."""
         self._report(TIME_EXCEEDED, REASSEMBLY_TIME_EXCEEDED, packet, now)
 
-    def _report(self, kind: int, code: int, packet: Packet, now: float) -> None:
+    def parameter_problem(self, packet: Packet, pointer: int, now: float) -> None:
+        """Tell the sender of `packet` which octet of its header is wrong."""
+        self._report(PARAMETER_PROBLEM, 0, packet, now, pointer)
+
+    def _report(self, kind: int, code: int, packet: Packet, now: float, pointer: int = 0) -> None:
         if not self._ip.may_answer(packet):
             return
         if packet.protocol == ICMP and (not packet.payload or packet.payload[0] not in (ECHO_REQUEST, ECHO_REPLY)):
             return  # never about an error
         if self._limit.take(now):
-            self._send(kind, code, bytes(4) + bytes(packet.whole[:_QUOTE]), packet, now)
+            self._send(kind, code, bytes((pointer, 0, 0, 0)) + bytes(packet.whole[:_QUOTE]), packet, now)
         else:
             self._totals.errors_limited += 1
 

@@ -11,7 +11,7 @@ from asyncnic.stacks.inet.addresses import is_multicast
 from asyncnic.stacks.inet.checksum import checksum, pseudo_sum, sound
 from asyncnic.stacks.inet.icmp import Tell, TellTcp
 from asyncnic.stacks.inet.ipv6 import HEADER as IP_HEADER
-from asyncnic.stacks.inet.ipv6 import LEAST_MTU, Ipv6
+from asyncnic.stacks.inet.ipv6 import LEAST_MTU, Ipv6, upper_layer
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import ICMPV6, TCP, UDP, Packet
 from asyncnic.stacks.inet.ratelimit import TokenBucket
@@ -102,8 +102,8 @@ class Icmpv6:
         about_option = kind == PARAMETER_PROBLEM and code == UNKNOWN_OPTION
         if not any(packet.source) or (packet.group and not about_option):
             return
-        first = packet.payload[0] if packet.payload else 0
-        if packet.protocol == ICMPV6 and (first < 128 or first == REDIRECT):
+        found = upper_layer(packet.whole[6], packet.whole[IP_HEADER:])
+        if found is not None and found[0] == ICMPV6 and (not found[1] or found[1][0] < 128 or found[1][0] == REDIRECT):
             return
         source = self._ip.source_for(packet.source) if is_multicast(packet.target) else packet.target
         if source is None:

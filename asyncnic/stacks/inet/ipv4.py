@@ -1,4 +1,5 @@
-"""IPv4 (RFC 791, RFC 1122 section 3): packets in, packets out, fragments both ways. No forwarding, options are skipped.
+"""IPv4 (RFC 791, RFC 1122 section 3): packets in, packets out, fragments both ways. No forwarding; options are
+passed over, but for source routes, which are refused.
 
 Packets are taken in three steps, each with an outcome of its own: integrity (lengths), checksum, sanity (addresses).
 Own packets carry "don't fragment" only where who sends them asks for it (TCP does); routers may cut all others.
@@ -6,6 +7,7 @@ Own packets carry "don't fragment" only where who sends them asks for it (TCP do
 
 import random
 import struct
+from collections.abc import Callable
 
 from asyncnic.stacks.inet.addresses import Addresses, is_multicast
 from asyncnic.stacks.inet.checksum import sound
@@ -24,6 +26,12 @@ _WHOLE = 0x4000
 _MORE = 0x2000
 _OFFSET = 0x1FFF
 _NOBODY = bytes(6)
+_END, _NO_OPERATION = 0, 1
+_SOURCE_ROUTES = frozenset((131, 137))
+"""Loose and strict; RFC 7126 sections 4.3 and 4.4 have them dropped."""
+
+Problem = Callable[[Packet, int, float], None]
+"""Tell the sender of a packet which octet of it is wrong."""
 
 
 def header(protocol: int, source: bytes, target: bytes, length: int, identification: int, fragment: int = 0) -> bytes:
@@ -44,10 +52,11 @@ class Ipv4:
         mtu: octets of the largest packet on the link, 68 or more.
         totals: counts `reassembly_timeouts`.
 
-    `handlers` maps protocol numbers to who takes their packets; `refuse` takes the others.
+    `handlers` maps protocol numbers to who takes their packets; `refuse` takes the others. Senders hear of bad options
+    by `problem`.
     """
 
-    __slots__ = ("_addresses", "_hops", "_identification", "_paths", "handlers", "reassembly", "refuse")
+    __slots__ = ("_addresses", "_hops", "_identification", "_paths", "handlers", "problem", "reassembly", "refuse")
 
     def __init__(self, addresses: Addresses, hops: NextHops, mtu: int, totals: Totals) -> None:
         self._addresses = addresses
@@ -57,6 +66,7 @@ class Ipv4:
         self.reassembly = Reassembly(totals)
         self.handlers: dict[int, Handler] = {}
         self.refuse: Handler = lambda packet, now: Outcome.IPV4_UNKNOWN_PROTOCOL
+        self.problem: Problem = lambda packet, pointer, now: None
 
     def source_for(self, target: bytes) -> bytes | None:
         """See `IpLayer`."""
@@ -65,15 +75,6 @@ class Ipv4:
     def owns(self, address: bytes) -> bool:
         """See `IpLayer`."""
         return address in self._addresses.usable
-
-    def is_host(self, address: bytes) -> bool:
-        """Whether `address` can be a single other host's (RFC 1122 section 3.2.1.3)."""
-        return (
-            0 < address[0] < 224
-            and address[0] != 127
-            and not self._addresses.is_broadcast(address)
-            and address not in self._addresses.usable
-        )
 
     @property
     def header_size(self) -> int:
@@ -125,12 +126,14 @@ class Ipv4:
         if not sound(data[:size]):
             return Outcome.IPV4_BAD_CHECKSUM
         group = link_group or target in self._addresses.groups
-        if target not in self._addresses.usable and target not in self._addresses.groups:
+        if target not in self._addresses.groups and (target not in self._addresses.usable or link_group):
             return Outcome.IPV4_NOT_OURS
-        if not self.is_host(source):
+        if not self._addresses.is_host(source):
             return Outcome.IPV4_BAD_SOURCE
-        self._hops.heard(source, mac)
         packet = Packet(source, target, protocol, data[size:total], data[:total], group, hop_limit, mac)
+        if size > HEADER and (verdict := self._options(packet, data[:size], now)) is not None:
+            return verdict
+        self._hops.heard(source, mac)
         if fragment & (_MORE | _OFFSET):
             whole = self._reassemble(packet, fragment, identification, now)
             if isinstance(whole, Verdict):
@@ -140,11 +143,26 @@ class Ipv4:
 
     def poll(self, now: float) -> list[Packet]:
         """Give up old fragments; the packets (first fragment only) whose sender should hear of it."""
-        return [_rebuild(whole, False, _NOBODY) for whole in self.reassembly.poll(now)]
+        return [_rebuild(whole, _NOBODY) for whole in self.reassembly.poll(now)]
 
     def may_answer(self, packet: Packet) -> bool:
         """Whether RFC 1122 section 3.2.2 allows an ICMP error about `packet`."""
-        return not packet.group and not is_multicast(packet.target) and self.is_host(packet.source)
+        return not packet.group and not is_multicast(packet.target) and self._addresses.is_host(packet.source)
+
+    def _options(self, packet: Packet, data: memoryview, now: float) -> Outcome | None:
+        """What a header's options end the packet with; None: they are passed over (RFC 1122 section 3.2.1.8)."""
+        at = HEADER
+        while at < len(data) and data[at] != _END:
+            if data[at] == _NO_OPERATION:
+                at += 1
+                continue
+            if at + 2 > len(data) or not 2 <= data[at + 1] <= len(data) - at:
+                self.problem(packet, at, now)
+                return Outcome.IPV4_BAD_OPTION
+            if data[at] in _SOURCE_ROUTES:
+                return Outcome.IPV4_SOURCE_ROUTED
+            at += data[at + 1]
+        return None
 
     def _reassemble(self, packet: Packet, fragment: int, identification: int, now: float) -> Packet | Verdict:
         more, start = bool(fragment & _MORE), (fragment & _OFFSET) * 8
@@ -152,13 +170,11 @@ class Ipv4:
             return Verdict.DROPPED
         key = packet.source + packet.target + bytes((packet.protocol,)) + identification.to_bytes(2, "big")
         head = bytes(packet.whole[: len(packet.whole) - len(packet.payload)])
-        whole = self.reassembly.add(key, start, more, packet.payload, head, now)
-        if isinstance(whole, Verdict):
-            return whole
-        return _rebuild(whole, packet.group, packet.mac)
+        whole = self.reassembly.add(key, start, more, packet.payload, head, now, len(head), packet.group)
+        return whole if isinstance(whole, Verdict) else _rebuild(whole, packet.mac)
 
 
-def _rebuild(whole: Whole, group: bool, mac: bytes) -> Packet:
+def _rebuild(whole: Whole, mac: bytes) -> Packet:
     data = memoryview(whole.head + whole.payload)
     fields = _HEADER.unpack_from(data)
-    return Packet(fields[8], fields[9], fields[6], data[len(whole.head) :], data, group, fields[5], mac)
+    return Packet(fields[8], fields[9], fields[6], data[len(whole.head) :], data, whole.group, fields[5], mac)

@@ -1,7 +1,9 @@
 """IPv6 (RFC 8200): packets in, extension headers skipped, fragments both ways, path MTU (RFC 8201). No forwarding.
 
 Of extension headers only what they say about themselves is checked; options are not acted upon beyond what their type
-demands of a host that does not know them, and a routing header with segments left is refused (RFC 5095).
+demands of a host that does not know them, and a routing header with segments left is refused (RFC 5095). There are no
+security associations, so what an authentication header says cannot be verified: it is an unknown protocol, as
+RFC 4302 section 3.4.2 wants it discarded.
 """
 
 import random
@@ -12,20 +14,22 @@ from asyncnic.stacks.inet.addresses import Addresses, is_multicast
 from asyncnic.stacks.inet.fragments import Reassembly, Verdict
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
-from asyncnic.stacks.inet.packet import Handler, Packet, Sent
+from asyncnic.stacks.inet.packet import ICMPV6, TCP, UDP, Handler, Packet, Sent
 from asyncnic.stacks.inet.paths import Paths
 
 HEADER = 40
 LEAST_MTU = 1280
 HOP_LIMIT = 64
-HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, NO_NEXT, DESTINATION = 0, 43, 44, 51, 59, 60
-BAD_FIELD, BAD_NEXT_HEADER, BAD_OPTION = 0, 1, 2
-"""Codes of ICMPv6 parameter problem (RFC 4443 section 3.4)."""
+HOP_BY_HOP, ROUTING, FRAGMENT, NO_NEXT, DESTINATION = 0, 43, 44, 59, 60
+BAD_FIELD, BAD_NEXT_HEADER, BAD_OPTION, BAD_CHAIN = 0, 1, 2, 3
+"""Codes of ICMPv6 parameter problem (RFC 4443 section 3.4, RFC 7112 section 5)."""
+ROUTER_ALERT = 5
+"""Option of a hop-by-hop header (RFC 2711)."""
 EXTENSIONS = 8
 """Extension headers of one packet that are followed."""
 _HEADER = struct.Struct("!IHBB16s16s")
 _NOBODY = bytes(6)
-_LOOPBACK = bytes(15) + b"\x01"
+_UPPER_HEADERS = {TCP: 20, UDP: 8, ICMPV6: 4}
 
 Problem = Callable[[Packet, int, int, float], None]
 """Tell the sender of a packet of a parameter problem: code, and pointer to the octet."""
@@ -115,10 +119,10 @@ class Ipv6:
         ours = self._addresses
         if target not in ours.usable and target not in ours.groups:  # a tentative address takes nothing (RFC 4862)
             return Outcome.IPV6_NOT_OURS
-        if is_multicast(source) or source == _LOOPBACK or source in ours.usable:
-            return Outcome.IPV6_BAD_SOURCE
-        if any(source):
+        if ours.is_host(source):
             self._hops.heard(source, mac)
+        elif any(source):  # nobody's; the unspecified address is for discovery, which ICMPv6 sees to
+            return Outcome.IPV6_BAD_SOURCE
         whole = data[: HEADER + length]
         group = link_group or target in ours.groups
         return self._follow(Packet(source, target, protocol, whole[HEADER:], whole, group, hop_limit, mac), now)
@@ -128,13 +132,13 @@ class Ipv6:
         field, place = 6, HEADER  # where the current header's type is said, and where it starts, in `whole`
         for _ in range(EXTENSIONS):
             data, kind = packet.payload, packet.protocol
-            if kind in (HOP_BY_HOP, ROUTING, DESTINATION, AUTHENTICATION):
+            if kind in (HOP_BY_HOP, ROUTING, DESTINATION):
                 if kind == HOP_BY_HOP and field != 6:
                     self.problem(packet, BAD_NEXT_HEADER, field, now)
                     return Outcome.IPV6_BAD_EXTENSION
                 if len(data) < 8:
                     return Outcome.IPV6_BAD_EXTENSION
-                size = (data[1] + 2) * 4 if kind == AUTHENTICATION else (data[1] + 1) * 8
+                size = (data[1] + 1) * 8
                 if size > len(data):
                     return Outcome.IPV6_BAD_EXTENSION
                 if kind == ROUTING and data[3]:
@@ -160,6 +164,8 @@ class Ipv6:
         return Outcome.IPV6_BAD_EXTENSION
 
     def _hand_over(self, packet: Packet, field: int, now: float) -> Outcome:
+        if not any(packet.source) and packet.protocol != ICMPV6:
+            return Outcome.IPV6_BAD_SOURCE
         handler = self.handlers.get(packet.protocol)
         if handler is not None:
             return handler(packet, now)
@@ -176,6 +182,8 @@ class Ipv6:
                 continue
             if at + 2 > len(data) or at + 2 + data[at + 1] > len(data):
                 return False
+            if kind == ROUTER_ALERT:
+                packet.alert = True
             action = kind >> 6
             if action >= 2 and (action == 2 or not is_multicast(packet.target)):
                 self.problem(packet, BAD_OPTION, place + at, now)
@@ -192,18 +200,23 @@ class Ipv6:
         if more and len(piece) & 7:
             self.problem(packet, BAD_FIELD, 4, now)
             return Outcome.IPV6_FRAGMENT_DROPPED
-        if start + len(piece) > 0xFFFF:
+        before = place - HEADER  # what the reassembled packet's length counts besides
+        if before + start + len(piece) > 0xFFFF:
             self.problem(packet, BAD_FIELD, place + 2, now)
+            return Outcome.IPV6_FRAGMENT_DROPPED
+        packet.fragmented = True
+        if start == 0 and more and not _complete(protocol, piece):  # RFC 7112 section 5
+            self.problem(packet, BAD_CHAIN, 0, now)
             return Outcome.IPV6_FRAGMENT_DROPPED
         if start == 0 and not more:  # whole in itself (RFC 6946)
             packet.protocol, packet.payload = protocol, piece
             return None
         key = packet.source + packet.target + identification.to_bytes(4, "big")
         head = header(protocol, packet.source, packet.target, 0, packet.hop_limit)
-        whole = self.reassembly.add(key, start, more, piece, head, now)
+        whole = self.reassembly.add(key, start, more, piece, head, now, before, packet.group)
         if isinstance(whole, Verdict):
             return Outcome.IPV6_FRAGMENT_HELD if whole is Verdict.HELD else Outcome.IPV6_FRAGMENT_DROPPED
-        packet.protocol = whole.head[6]
+        packet.protocol, packet.group = whole.head[6], whole.group
         packet.whole = memoryview(
             whole.head[:4] + len(whole.payload).to_bytes(2, "big") + whole.head[6:] + whole.payload
         )
@@ -213,10 +226,36 @@ class Ipv6:
     def poll(self, now: float) -> list[Packet]:
         """Give up old fragments; the packets (first fragment only) whose sender should hear of it."""
         expired = []
-        for head, piece in self.reassembly.poll(now):
+        for head, piece, group in self.reassembly.poll(now):
             whole = memoryview(head[:4] + len(piece).to_bytes(2, "big") + head[6:] + piece)
             source, target = head[8:24], head[24:]
-            expired.append(
-                Packet(source, target, head[6], whole[HEADER:], whole, is_multicast(target), head[7], _NOBODY)
-            )
+            expired.append(Packet(source, target, head[6], whole[HEADER:], whole, group, head[7], _NOBODY))
         return expired
+
+
+def upper_layer(protocol: int, data: memoryview) -> tuple[int, memoryview] | None:
+    """The upper-layer protocol behind extension headers, and what of it is there.
+
+    Args:
+        protocol: of the first header in `data`.
+        data: what follows the IPv6 header.
+
+    Returns:
+        None when the chain of headers does not end in `data`, or a fragment other than the first begins.
+    """
+    for _ in range(EXTENSIONS):
+        if protocol not in (HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION):
+            return protocol, data
+        if len(data) < 8 or (protocol == FRAGMENT and (data[2] << 8 | data[3]) & 0xFFF8):
+            return None
+        size = 8 if protocol == FRAGMENT else (data[1] + 1) * 8
+        if size > len(data):
+            return None
+        protocol, data = data[0], data[size:]
+    return None
+
+
+def _complete(protocol: int, data: memoryview) -> bool:
+    """Whether a first fragment holds all headers up to the upper-layer one's end."""
+    found = upper_layer(protocol, data)
+    return found is not None and len(found[1]) >= _UPPER_HEADERS.get(found[0], 0)

@@ -7,7 +7,7 @@ Group membership is reported once an address (MLDv2, RFC 3810), for switches tha
 import struct
 
 from asyncnic.stacks.inet.addresses import ALL_NODES, Addresses, is_multicast, solicited_node
-from asyncnic.stacks.inet.ethernet import IPV6, Link, multicast_mac
+from asyncnic.stacks.inet.ethernet import IPV6, Link, is_station, multicast_mac
 from asyncnic.stacks.inet.icmpv6 import message
 from asyncnic.stacks.inet.ipv6 import HOP_BY_HOP, header
 from asyncnic.stacks.inet.neighbours import Neighbours
@@ -79,7 +79,7 @@ class Ndp:
     def input(self, packet: Packet, neighbours: Neighbours, now: float) -> Outcome:
         """Take a message of type 133 to 137, its checksum verified, 8 octets or more."""
         data = packet.payload
-        if packet.hop_limit != HOP_LIMIT or data[1] != 0:
+        if packet.hop_limit != HOP_LIMIT or data[1] != 0 or packet.fragmented:  # RFC 6980 section 5
             return Outcome.ICMPV6_BAD_DISCOVERY
         if data[0] not in (SOLICITATION, ADVERTISEMENT):
             return Outcome.ICMPV6_ROUTER_DISCOVERY
@@ -104,7 +104,11 @@ class Ndp:
             if probe:
                 self._advertise(wanted, ALL_NODES, _OVERRIDE, None)
             else:
-                if mac is not None and self._addresses.on_link(packet.source):
+                if (
+                    mac is not None
+                    and self._addresses.is_host(packet.source)
+                    and self._addresses.on_link(packet.source)
+                ):
                     neighbours.learn(packet.source, mac, now, create=True)
                 reply_to = mac or neighbours.lookup(packet.source) or packet.mac
                 self._advertise(wanted, packet.source, _SOLICITED | _OVERRIDE, reply_to)
@@ -162,7 +166,7 @@ def _options(data: memoryview) -> dict[int, bytes] | None:
     while data:
         if len(data) < 8 or data[1] == 0 or data[1] * 8 > len(data):
             return None
-        if data[0] in (_SOURCE_MAC, _TARGET_MAC) and not data[2] & 1:
-            found[data[0]] = bytes(data[2:8])
+        if data[0] in (_SOURCE_MAC, _TARGET_MAC) and is_station(mac := bytes(data[2:8])):
+            found[data[0]] = mac
         data = data[data[1] * 8 :]
     return found

@@ -15,6 +15,10 @@ class Outcome(IntEnum):
     """Shorter than its Ethernet header or 802.1Q tag."""
     ETHERNET_NOT_OURS = auto()
     """Unicast to another MAC address."""
+    ETHERNET_BAD_SOURCE = auto()
+    """From a group's MAC address, or from none: no station's."""
+    ETHERNET_LOOPED = auto()
+    """From our own MAC address: what we sent, come back."""
     ETHERNET_UNKNOWN_TYPE = auto()
     ARP_MALFORMED = auto()
     ARP_REQUEST = auto()
@@ -29,10 +33,15 @@ class Outcome(IntEnum):
     IPV4_BAD_SOURCE = auto()
     """No single other host's address."""
     IPV4_NOT_OURS = auto()
+    """To another address, or to ours alone in a frame to a group."""
+    IPV4_BAD_OPTION = auto()
+    """Options that do not end where the header does."""
+    IPV4_SOURCE_ROUTED = auto()
+    """Loose or strict source routes are not followed, nor answered along."""
     IPV4_FRAGMENT_HELD = auto()
     """Waits for the rest. The fragment that completes a datagram ends as that datagram does."""
     IPV4_FRAGMENT_DROPPED = auto()
-    """Overlapping, contradictory, repeated, or beyond 65,535 octets."""
+    """Overlapping, contradictory, repeated, or beyond 65,535 octets with its header."""
     IPV4_UNKNOWN_PROTOCOL = auto()
     IPV6_BAD_HEADER = auto()
     IPV6_BAD_SOURCE = auto()

@@ -21,9 +21,14 @@ class Packet:
         group: it went to several hosts (broadcast or multicast, of IP or of the link): no errors in reply.
         hop_limit: as received.
         mac: 6 octets, whose frame brought it.
+
+    `fragmented`: it had a fragment header, or came in fragments. `alert`: it carries IPv6's router alert option.
     """
 
-    __slots__ = ("group", "hop_limit", "mac", "payload", "protocol", "source", "target", "whole")
+    __slots__ = (
+        *("alert", "fragmented", "group", "hop_limit", "mac"),
+        *("payload", "protocol", "source", "target", "whole"),
+    )
 
     def __init__(
         self,
@@ -44,6 +49,8 @@ class Packet:
         self.group = group
         self.hop_limit = hop_limit
         self.mac = mac
+        self.fragmented = False
+        self.alert = False
 
 
 class Sent(Enum):

@@ -9,6 +9,7 @@ from typing import Protocol
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.services import Service, parse_service
 from asyncnic.stacks.inet.stack import Inet
+from asyncnic.tasks import beside
 
 TICK = 0.25
 """Seconds: how late a timer may be that was set while nobody looked."""
@@ -25,11 +26,11 @@ class StackNic(Protocol):
     def mtu(self) -> int:
         """Octets of the largest packet on the link."""
 
-    def send(self, frame: bytes) -> bool:
-        """Put a frame (without FCS) on the transmit ring; False when it is full."""
+    def try_send(self, frame: bytes) -> bool:
+        """Put a frame (without FCS) on the transmit ring; False when it is full, and nobody has counted that."""
 
     async def writable(self) -> None:
-        """Wait for room on the transmit ring."""
+        """Suspend, then return when there is room on the transmit ring, or waiting is of no use."""
 
     def accept_multicast(self, groups: set[bytes]) -> None:
         """Let frames to these group addresses through the card's filter."""
@@ -61,7 +62,7 @@ class InetStack:
         self._nic = nic
         self._services = [parse_service(given) if isinstance(given, str) else given for given in services]
         self._full = asyncio.Event()
-        self.inet = Inet(addresses, nic.mac, nic.mtu, nic.send, monotonic, gateways, self._full.set)
+        self.inet = Inet(addresses, nic.mac, nic.mtu, nic.try_send, monotonic, gateways, self._full.set)
 
     async def run(self) -> None:
         """Serve until the nic's bursts end. Its endpoints are closed then, or when cancelled.
@@ -69,17 +70,14 @@ class InetStack:
         Raises:
             OSError: a service's port is taken twice.
         """
-        tasks = [asyncio.create_task(self._timers()), asyncio.create_task(self._room())]
         try:
-            await self._open_services()
-            self._nic.accept_multicast(self.inet.multicast_macs())
-            self.inet.start(monotonic())
-            async for burst in self._nic:
-                self.inet.input(burst)
+            async with beside(self._timers(), self._room()):
+                await self._open_services()
+                self._nic.accept_multicast(self.inet.multicast_macs())
+                self.inet.start(monotonic())
+                async for burst in self._nic:
+                    self.inet.input(burst)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             self.inet.close()
 
     async def _open_services(self) -> None:
@@ -94,6 +92,9 @@ class InetStack:
             await asyncio.sleep(max(0.0, min(TICK, self.inet.poll(now) - now)))
 
     async def _room(self) -> None:
+        """Once somebody found no room, wait for some and let those go on who wait for it. `writable` suspends however
+        things stand, so this loop stops nobody else.
+        """
         while True:
             await self._full.wait()
             self._full.clear()

@@ -17,7 +17,7 @@ from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet import fast
 from asyncnic.stacks.inet.addresses import is_multicast
 from asyncnic.stacks.inet.endpoint import Endpoint, parse_address
-from asyncnic.stacks.inet.ethernet import ARP, IPV4, IPV6, Link, multicast_mac, parse
+from asyncnic.stacks.inet.ethernet import ARP, IPV4, IPV6, Link, is_station, multicast_mac, parse
 from asyncnic.stacks.inet.host4 import Host4
 from asyncnic.stacks.inet.host6 import Host6
 from asyncnic.stacks.inet.outcomes import LABELS, Outcome, Totals
@@ -261,6 +261,10 @@ class Inet:
         link_group = bool(target[0] & 1)
         if not link_group and target != self.mac:
             return Outcome.ETHERNET_NOT_OURS
+        if source == self.mac:
+            return Outcome.ETHERNET_LOOPED
+        if not is_station(source):
+            return Outcome.ETHERNET_BAD_SOURCE
         now = self._clock()
         if kind == IPV4:
             return self.v4.input(payload, source, link_group, now)

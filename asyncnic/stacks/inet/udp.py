@@ -29,7 +29,7 @@ Refuse = Callable[[Packet, float], None]
 """Tells a packet's sender that nobody has the port."""
 
 
-class Receiver(Protocol):
+class DatagramHandler(Protocol):
     """What UDP asks of an endpoint."""
 
     remote: tuple[bytes, int] | None
@@ -64,7 +64,7 @@ class Udp:
         self._totals = totals
         self._layers: dict[int, IpLayer] = {}
         self._refuse: dict[int, Refuse] = {}
-        self._endpoints: dict[tuple[bytes, int], list[Receiver]] = {}
+        self._endpoints: dict[tuple[bytes, int], list[DatagramHandler]] = {}
         self.flows: Flows = {}
 
     def attach(self, octets: int, layer: IpLayer, refuse: Refuse) -> None:
@@ -72,7 +72,7 @@ class Udp:
         self._layers[octets] = layer
         self._refuse[octets] = refuse
 
-    def open(self, receiver: Receiver, address: bytes, port: int) -> int:
+    def open(self, receiver: DatagramHandler, address: bytes, port: int) -> int:
         """Give `receiver` a port (0: any free one) of `address` (4 or 16 octets, or the wildcard); returns the port.
 
         Raises:
@@ -92,7 +92,7 @@ class Udp:
         self.flows.clear()
         return port
 
-    def close(self, receiver: Receiver, address: bytes, port: int) -> None:
+    def close(self, receiver: DatagramHandler, address: bytes, port: int) -> None:
         """Take a port back."""
         holders = self._endpoints[address, port]
         holders.remove(receiver)
@@ -100,11 +100,11 @@ class Udp:
             del self._endpoints[address, port]
         self.flows.clear()
 
-    def receivers(self) -> list[Receiver]:
+    def receivers(self) -> list[DatagramHandler]:
         """Whoever has a port now."""
         return [receiver for holders in self._endpoints.values() for receiver in holders]
 
-    def find(self, address: bytes, port: int, peer: tuple[bytes, int]) -> Receiver | None:
+    def find(self, address: bytes, port: int, peer: tuple[bytes, int]) -> DatagramHandler | None:
         """Who gets what `peer` sends to `address` and `port`: who is connected to it, else who is to nobody."""
         holders = self._endpoints.get((address, port)) or self._endpoints.get((WILDCARDS[len(address)], port))
         if not holders:
@@ -185,7 +185,7 @@ class Udp:
         header = struct.pack("!HHHH", port, target_port, length, checksum)
         return layer.send(UDP, header + data, source, target, now)
 
-    def _holders(self, address: bytes, port: int) -> list[Receiver]:
+    def _holders(self, address: bytes, port: int) -> list[DatagramHandler]:
         """Who has a port already that `address` would have."""
         wildcard = WILDCARDS[len(address)]
         if address != wildcard:

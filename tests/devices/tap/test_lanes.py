@@ -261,7 +261,7 @@ async def test_a_tap_that_comes_back_with_one_queue_still_works(tap_name: str) -
         subprocess.run(["ip", "link", "del", tap_name], check=True)
         make_tap(tap_name)
         assert await device.reattach()
-        for driver in nic._receiver.drivers:
+        for driver in nic._drivers:
             driver.bring_up()
         control, _ = device.lanes
         assert control.fileno() == NEVER
@@ -270,7 +270,7 @@ async def test_a_tap_that_comes_back_with_one_queue_still_works(tap_name: str) -
         wire.send(MAC + PING4[6:])
         assert [len(octets) for octets in await anext(nic)] == [max(60, len(PING4))]
         assert nic.send(wire_frame := b"\xff" * 6 + MAC + b"\x88\xb5" + bytes(46))
-        nic._receiver.drivers[0].kick()
+        nic._drivers[0].kick()
         assert wire.receive() == wire_frame
         assert nic.ledger().imbalance == 0
         assert nic.accounts().lanes["bulk"].ledger.delivered == 1

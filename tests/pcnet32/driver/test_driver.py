@@ -184,13 +184,53 @@ def test_a_stopped_chip_is_a_fault_that_a_new_bring_up_mends() -> None:
     card.driver.bring_up()
     card.driver.acknowledge()
     assert card.driver.fault is None
-    card.driver.stop()
+    card.driver.write_csr(reg.CSR_STATUS, reg.CSR0_STOP)
     card.driver.acknowledge()
     assert card.driver.fault is not None
     card.driver.bring_up()
     assert card.driver.fault is None
     card.chip.receive(frame())
     assert len(card.driver.collect(8)[0]) == 1
+
+
+@pytest.mark.parametrize("quirks", [SILICON, QEMU])
+def test_a_chip_that_takes_no_more_frames_goes_on_sending_where_its_ring_stands(quirks: Quirks) -> None:
+    card = Card(quirks=quirks)
+    card.driver.bring_up()
+    card.chip.receive(frame(1))
+    assert card.driver.transmit(frame(2))
+    card.driver.kick()
+    card.driver.stop_receiving()
+    card.chip.receive(frame(3))
+    assert len(card.driver.collect(8)[0]) == 1
+    card.driver.rx.leave(1)
+    assert card.driver.collect(8) == ([], [])
+    for number in range(4, 12):
+        assert card.driver.transmit(frame(number))
+        card.driver.kick()
+    assert card.sent == [frame(number) for number in (2, *range(4, 12))]
+
+
+def test_what_a_chip_did_not_send_is_counted_when_it_is_shut_down() -> None:
+    card = Card()
+    card.driver.bring_up()
+    assert card.driver.transmit(frame(1))
+    card.driver.kick()
+    assert card.driver.transmit(frame(2))
+    card.driver.shut_down()
+    assert card.sent == [frame(1)]
+    assert (card.driver.tx.counters.frames, card.driver.tx.errors["carrier"], card.driver.tx.pending) == (1, 1, 0)
+
+
+def test_frames_that_a_reset_wipes_are_counted() -> None:
+    card = Card()
+    card.driver.bring_up()
+    for number in range(5):
+        card.chip.receive(frame(number))
+    card.driver.collect(2)
+    card.driver.rx.leave(2)
+    card.driver.bring_up()
+    assert (card.driver.rx.counters.seen, card.driver.rx.counters.reset, card.driver.rx.finished()) == (5, 3, 0)
 
 
 def test_a_bus_error_is_a_fault() -> None:
@@ -251,3 +291,17 @@ def test_shut_down_leaves_a_stopped_chip_in_its_first_style() -> None:
 def test_a_ring_that_no_init_block_can_say_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match="power of two"):
         Layout.of(length, 4)
+
+
+@pytest.mark.parametrize("filters", [False, True])
+def test_a_promiscuous_driver_takes_every_frame(filters: bool) -> None:
+    chip = Am79C970A(DmaMemory.anonymous(Layout.of(8, 4).size), MAC, lambda frame: True)
+    chip.bus_master = True
+    ring = {"rx_ring": 8, "tx_ring": 4, "max_frame": 1518}
+    driver = Driver(chip, **ring, mac=None, filters=filters, pause=lambda _: None, promiscuous=True)
+    driver.bring_up()
+    driver.accept_multicast(set())
+    for number, group in enumerate((bytes.fromhex("020000000009"), b"\x01\0\x5e\0\0\x01", b"\xff" * 6, MAC)):
+        chip.receive(frame(number, group))
+    assert len(driver.collect(8)[0]) == 4
+    assert driver.rx.counters.filtered == 0

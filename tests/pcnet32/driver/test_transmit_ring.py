@@ -33,10 +33,10 @@ def test_a_frame_is_copied_padded_and_given_to_the_card() -> None:
     assert errors == 0
 
 
-def test_one_descriptor_stays_free_and_a_full_ring_is_counted() -> None:
+def test_one_descriptor_stays_free() -> None:
     memory, ring = make(4)
     assert [ring.put(bytes(60)) for _ in range(4)] == [True, True, True, False]
-    assert ring.errors["ring_full"] == 1
+    assert not any(ring.errors.values()), "who is refused may try again: nothing is lost yet"
     card_returns(memory, 0)
     assert ring.put(bytes(60))
     assert (ring.counters.frames, ring.counters.octets, ring.pending) == (1, 60, 3)

@@ -76,7 +76,8 @@ def test_our_address_is_defended_but_not_in_a_storm() -> None:
 
 def test_our_own_frames_coming_back_are_no_conflict() -> None:
     bench = Bench()
-    assert bench.feed(GRATUITOUS) == {("arp", "ignored"): 1}
+    other_station = GRATUITOUS[:6] + PEER_MAC + GRATUITOUS[12:]
+    assert bench.feed(GRATUITOUS, other_station) == {("ethernet", "looped"): 1, ("arp", "ignored"): 1}
     assert bench.inet.totals.duplicate_addresses == 0
 
 

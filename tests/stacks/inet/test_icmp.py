@@ -22,6 +22,15 @@ def test_an_echo_comes_back_unchanged(size: int) -> None:
     assert reply[34:] == echo4(data, kind=0)
 
 
+@pytest.mark.parametrize("size", [0, 1, 56])
+def test_an_echo_of_zeros_is_answered_with_a_checksum_of_ones(size: int) -> None:
+    bench = ready()
+    request = b"\x08\0\xf7\xff" + bytes(4 + size)
+    assert bench.feed(ipv4(1, request)) == {("icmp", "echo_request"): 1}
+    assert bench.reply()[34:] == b"\0\0\xff\xff" + bytes(4 + size)
+    assert bench.feed(ipv4(1, bytes(8 + size))) == {("icmp", "bad_checksum"): 1}
+
+
 def test_a_broadcast_echo_is_ignored() -> None:
     bench = ready()
     assert bench.feed(ipv4(1, echo4(b""), target="192.0.2.255", mac=BROADCAST)) == {("icmp", "echo_ignored"): 1}

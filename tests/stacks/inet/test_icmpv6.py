@@ -62,7 +62,7 @@ def test_groups_and_nobody_are_not_told_of_errors() -> None:
     bench = ready()
     to_group = ipv6(17, udp(b"", 5000, 7, PEER_LOCAL6, "ff02::1"), PEER_LOCAL6, "ff02::1", mac=group_mac("ff02::1"))
     from_nobody = ipv6(17, udp(b"", 5000, 7, "::", HOST6), "::", HOST6)
-    assert bench.feed(to_group, from_nobody) == {("udp", "no_listener"): 2}
+    assert bench.feed(to_group, from_nobody) == {("udp", "no_listener"): 1, ("ipv6", "bad_source"): 1}
     assert bench.replies() == []
 
 

@@ -23,7 +23,7 @@ class Nic:
         self.room.set()
         self.groups: set[bytes] = set()
 
-    def send(self, frame: bytes) -> bool:
+    def try_send(self, frame: bytes) -> bool:
         if not self.room.is_set():
             return False
         self.sent.append(frame)

@@ -1,0 +1,134 @@
+"""How a nic waits: for the chips' interrupts, for a device that is lost, or, busily, for the next frame.
+
+It takes no frame and counts only interrupts. What is wrong with a chip or a wire is faults.py's to answer.
+"""
+
+import asyncio
+
+from asyncnic.devices.device import NEVER
+from asyncnic.errors import DeviceLost
+from asyncnic.nic.faults import Faults
+from asyncnic.nic.rings import Rings
+from asyncnic.nic.state import Life, State
+
+POLL_INTERVAL = 0.001
+"""Seconds between looks at the ring of a device that has no interrupt."""
+
+
+class Waiting:
+    """Waits for `rings` to have something to take.
+
+    Args:
+        rings: whose lanes interrupt.
+        faults: mends what is found wrong.
+        life: the nic's state.
+    """
+
+    def __init__(self, rings: Rings, faults: Faults, life: Life) -> None:
+        self.interrupts = 0
+        self._rings = rings
+        self._faults = faults
+        self._life = life
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._watched: set[int] = set()
+        self._ready: set[int] = set()  # of those watched, the ones that were readable since we last waited
+        life.tell(self._changed)
+
+    async def wait(self) -> None:
+        """Hand the burst in hand back, suspend, and return when there may be something to take: after an interrupt, a
+        repair, or the stop.
+
+        The CPU is idle meanwhile, but for `busy_poll`. Call it when the rings are empty: a lost device comes back with
+        its rings armed anew.
+        """
+        rings, life = self._rings, self._life
+        rings.hand_back_burst()
+        rings.idle()
+        if life.state is State.LOST:
+            self._faults.reattach()
+            await life.change()
+            return
+        if life.ending or any(driver.rx.resync() for driver in rings.drivers) or self._faults.mend():
+            await asyncio.sleep(0)
+            return
+        if rings.knobs.busy_poll > 0.0 and await self._busy_poll():
+            return
+        if not life.up:
+            return
+        for driver in rings.drivers:
+            driver.enable_interrupts()
+        await self._interrupted()
+        if not life.up:
+            return
+        try:
+            for served in rings.lanes:
+                fd = served.lane.fileno()
+                if fd is None or fd in self._ready or not self._ready:  # woken by hand: look everywhere
+                    served.lane.interrupt()
+                    served.driver.acknowledge()
+                    served.lane.unmask()
+        except DeviceLost as error:
+            life.lose(error)
+
+    def wake(self) -> None:
+        """Let `wait` return from where it waits for an interrupt."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _changed(self) -> None:
+        """What is not up interrupts no more; and before a descriptor is closed it must not be watched."""
+        if not self._life.up:
+            for fd in tuple(self._watched):
+                self._unwatch(fd)
+        self.wake()
+
+    async def _interrupted(self) -> None:
+        """Wait until a lane's descriptor is readable, or for one poll interval where a lane has none."""
+        self._waiter = self._loop.create_future()
+        self._ready.clear()
+        polled = False
+        for served in self._rings.lanes:
+            fd = served.lane.fileno()
+            if fd is None:
+                polled = True
+            elif fd != NEVER and fd not in self._watched:
+                self._loop.add_reader(fd, self._readable, fd)
+                self._watched.add(fd)
+        timer = self._loop.call_later(POLL_INTERVAL, self.wake) if polled else None
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+        if not polled:
+            self.interrupts += 1
+
+    def _readable(self, fd: int) -> None:
+        """An fd is readable. When nobody waits it would be so at every turn of the loop: then stop watching it."""
+        if self._waiter is None:
+            self._unwatch(fd)
+        else:
+            self._ready.add(fd)
+            self.wake()
+
+    def _unwatch(self, fd: int) -> None:
+        self._loop.remove_reader(fd)
+        self._watched.discard(fd)
+
+    async def _busy_poll(self) -> bool:
+        """Keep looking for `busy_poll` seconds, letting the loop breathe between looks. True when there is work."""
+        rings, life = self._rings, self._life
+        end = rings.clock() + rings.knobs.busy_poll
+        while True:
+            await asyncio.sleep(0)
+            if not life.up or rings.clock() >= end:
+                return False
+            try:
+                budget = rings.knobs.rx_budget
+                if any(served.lane.poll(budget) or served.driver.rx.finished() for served in rings.lanes):
+                    return True
+            except DeviceLost as error:
+                life.lose(error)
+                return True
