@@ -381,7 +381,14 @@ def stack() -> list[Builder[models.Panel]]:
             about="Every delivered frame ends in exactly one of these.",
             unit="pps",
             stacked=True,
-            span=24,
+            span=16,
+            height=9,
+        ),
+        lines(
+            "What it met with besides",
+            [Query(rate("asyncnic_stack_events_total", by="event"), "{{event}}")],
+            about="Neighbours that do not answer, errors kept back, datagrams dropped on the way out, addresses lost.",
+            span=8,
             height=9,
         ),
     ]

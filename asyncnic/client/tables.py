@@ -75,6 +75,8 @@ def _heading(now: Numbers) -> Iterator[str]:
     if now["not_ready"]:
         yield f"    not ready: {now['not_ready']}"
     yield f"    link/ether {device['mac']} chip {device['chip']} backend {device['backend']} resets {device['resets']}"
+    for address, state in now["addresses"].items():
+        yield f"    {'inet6' if ':' in address else 'inet'} {address} {state}"
 
 
 def _two_rows(

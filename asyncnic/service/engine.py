@@ -63,7 +63,15 @@ class InProcess:
     def __init__(self, settings: Settings, nic: Nic, make_stack: StackFactory) -> None:
         self.nic = nic
         self.stack = make_stack(nic)
-        self.observed = Observed(nic, settings, time.monotonic(), self.stack.outcomes)
+        self.observed = Observed(
+            nic,
+            settings,
+            time.monotonic(),
+            self.stack.outcomes,
+            self.stack.events,
+            self.stack.addresses,
+            self.stack.trouble,
+        )
         self._supervisor = Supervisor(
             self.stack, self.observed, lambda: nic.counters.delivered_frames, nic.abandon_burst
         )

@@ -95,6 +95,12 @@ class Observed:
     started: float
     """When the service began, in monotonic seconds."""
     outcomes: Callable[[], Outcomes] = dict
+    events: Callable[[], Mapping[str, int]] = dict
+    """What the stack counts that is not the end of a frame."""
+    addresses: Callable[[], Mapping[str, str]] = dict
+    """The stack's addresses, and whether they are "tentative", "preferred" or "duplicate"."""
+    stack_trouble: Callable[[], str] = str
+    """Why the stack does not serve all that it should; empty: it does."""
     phase: str = "starting"
     """"starting", "running" or "stopping"."""
     stack_down: str = ""
@@ -117,7 +123,7 @@ class Observed:
             return self.phase
         if not self.nic.device_up:
             return f"device {self.nic.device.name} is lost"
-        return self.stack_down
+        return self.stack_down or self.stack_trouble()
 
     @property
     def mac(self) -> str:

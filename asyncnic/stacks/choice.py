@@ -31,6 +31,12 @@ class Stack:
     them may wait for, such as ARP replies. None: it has no use for that."""
     overhear: Callable[[bytes], None] | None = None
     """Let the stack hear such a frame of another worker's."""
+    events: Callable[[], Mapping[str, int]] = dict
+    """What it counts that is not the end of a frame, by name; only grows."""
+    addresses: Callable[[], Mapping[str, str]] = dict
+    """Its addresses, and whether they are "tentative", "preferred" or "duplicate"."""
+    trouble: Callable[[], str] = str
+    """Why it does not serve all that it should, in one line; empty: it does."""
     set_up: Callable[[], Awaitable[None]] | None = None
     """What the stack needs before it is run for the first time, while there are privileges; may raise DeviceError."""
     close: Callable[[], None] | None = None
@@ -73,7 +79,16 @@ def _inet(settings: Settings) -> StackFactory:
 
     def make(nic: "Nic") -> Stack:
         stack = InetStack(nic, settings.address, services)
-        return Stack(stack.run, stack.inet.outcomes, stack.inet.connect, stack.inet.overhear)
+        inet = stack.inet
+        return Stack(
+            stack.run,
+            inet.outcomes,
+            inet.connect,
+            inet.overhear,
+            events=inet.totals.as_dict,
+            addresses=inet.addresses,
+            trouble=inet.trouble,
+        )
 
     return make
 

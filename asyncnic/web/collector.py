@@ -4,6 +4,7 @@ Names, types and labels are a contract with dashboards and alerts. Every value a
 scrape on, at 0, and none comes off the wire. HELP gives the name under which ethtool and ip know the same number.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client.core import (
@@ -33,6 +34,7 @@ _WORDS = "; ".join(
     for name, knob in KNOBS.items()
     if knob.choices
 )
+ADDRESS_STATES = ("tentative", "preferred", "duplicate")
 RECEIVE_ERRORS = ("crc", "framing", "overflow", "buffer", "length")
 
 
@@ -142,6 +144,17 @@ class NicCollector(Collector):
             for outcome, count in outcomes.items():
                 packets.add_metric((device, protocol, outcome), count)
         yield packets
+        text = "What the stack met with that is no frame's end, such as neighbours that did not answer (unresolved)."
+        yield self._counters("stack_events", text, "event", observed.events())
+        addresses = GaugeMetricFamily(
+            "asyncnic_addresses",
+            "The stack's own addresses: tentative (asked for), preferred (in use), duplicate (another host's).",
+            labels=("device", "state"),
+        )
+        states = Counter(observed.addresses().values())
+        for state in ADDRESS_STATES:
+            addresses.add_metric((device, state), states[state])
+        yield addresses
         text = "Times that the stack coroutine ended without being asked to, and was started again."
         yield self._counter("stack_failures", text, observed.stack_failures)
 

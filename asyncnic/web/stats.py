@@ -47,6 +47,8 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
         "ring_descriptors": {ring: dict(owners) for ring, owners in nic.ring_descriptors().items()},
         "queue": {"frames": nic.queue_frames, "limit": observed.queue_limit},
         "stack": {protocol: dict(outcomes) for protocol, outcomes in observed.outcomes().items()},
+        "stack_events": dict(observed.events()),
+        "addresses": dict(observed.addresses()),
         "stack_failures": observed.stack_failures,
         "workers": {"count": observed.workers, "restarts": observed.worker_restarts},
         "burst_frames": _histogram(nic.burst_frames),

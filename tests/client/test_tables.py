@@ -20,6 +20,8 @@ def test_two_row_tables_line_up() -> None:
     lines = stats(numbers()).splitlines()
     assert lines[0] == "tap:golden0: <UP,READY> mtu 1500 delivery direct stack inet rx_ring 256 up 1m05s"
     assert lines[1] == "    link/ether 02:00:5e:10:00:01 chip Am79C970A backend tap resets 1"
+    assert lines[2:4] == ["    inet 192.0.2.2 preferred", "    inet6 2001:db8::2 tentative"]
+    lines = lines[2:]
     assert lines[2].split() == ["RX:", "bytes", "offered", "delivered", "filtered", "in", "flight"]
     assert lines[3].split() == ["54000", "1000", "900", "12", "2"]
     assert len(lines[2]) == len(lines[3])
@@ -41,7 +43,7 @@ def test_flat_names_are_there_for_everything_that_is_counted() -> None:
 def test_an_earlier_reading_gives_rates() -> None:
     text = stats(numbers(later=2.0, delivered=5000), numbers())
     assert "     delivered: 5900  (2,500/s)" in text.splitlines()
-    assert "2,500/s" in text.splitlines()[4]
+    assert "2,500/s" in text.splitlines()[6]
     assert "     dropped_card_miss: 20" in text.splitlines()
 
 

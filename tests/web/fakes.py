@@ -99,7 +99,14 @@ def observe(nic: FakeNic, **flags: object) -> Observed:
     nic.burst_frames.observe(1)
     nic.burst_frames.observe(64)
     nic.delivery_seconds.observe(0.00015)
-    observed = Observed(nic, load(flags, {}, None), started=100.0, outcomes=outcomes)
+    observed = Observed(
+        nic,
+        load(flags, {}, None),
+        started=100.0,
+        outcomes=outcomes,
+        events=lambda: {"unresolved": 8, "errors_limited": 0},
+        addresses=lambda: {"192.0.2.2": "preferred", "2001:db8::2": "tentative"},
+    )
     observed.loop_lag.observe(0.0003)
     observed.phase = "running"
     return observed

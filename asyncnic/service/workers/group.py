@@ -59,7 +59,14 @@ class WorkerGroup:
     def __init__(self, settings: Settings, tap: SharedTap) -> None:
         self._tap = tap
         self._nic = MergedNic(DeviceNames(tap.name, tap.backend), settings.knobs())
-        self.observed = Observed(self._nic, settings, time.monotonic(), lambda: self._nic.counted.outcomes)
+        self.observed = Observed(
+            self._nic,
+            settings,
+            time.monotonic(),
+            lambda: self._nic.counted.outcomes,
+            lambda: self._nic.counted.events,
+            self._nic.addresses,
+        )
         self.observed.workers = settings.workers
         self.observed.refresh = self.refresh
         self._workers = [WorkerProcess(index, self._pass_on) for index in range(settings.workers)]

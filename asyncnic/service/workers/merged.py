@@ -104,6 +104,13 @@ class MergedNic:
     def queue_frames(self) -> int:
         return sum(snapshot.standing.queue_frames for snapshot in self._snapshots)
 
+    def addresses(self) -> dict[str, str]:
+        """The stacks' addresses and what they are: of workers that do not agree, what the last one says."""
+        merged: dict[str, str] = {}
+        for snapshot in self._snapshots:
+            merged |= snapshot.standing.addresses
+        return merged
+
     def ring_descriptors(self) -> Table:
         """Descriptors of all workers by ring and owner."""
         return descriptors(self._snapshots)

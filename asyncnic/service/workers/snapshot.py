@@ -89,6 +89,7 @@ class Counted:
     transmit_errors: Names = field(default_factory=dict)
     stack_failures: int = 0
     outcomes: Table = field(default_factory=dict)
+    events: Names = field(default_factory=dict)
     burst_frames: Buckets = field(default_factory=lambda: Buckets.of(Histogram(BURST_FRAMES)))
     delivery_seconds: Buckets = field(default_factory=_seconds)
     loop_lag: Buckets = field(default_factory=_seconds)
@@ -121,6 +122,7 @@ class Standing:
     registers: Names = field(default_factory=dict)
     registers_missing: str = ""
     ring_words: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
     rx_budget: int = 1
     """Frames a burst, at most: the budget in force."""
 
@@ -164,6 +166,7 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             receive_errors=nic.receive_errors,
             transmit_errors=nic.transmit_errors,
             stack_failures=observed.stack_failures,
+            events=dict(observed.events()),
             outcomes={protocol: dict(outcomes) for protocol, outcomes in observed.outcomes().items()},
             burst_frames=Buckets.of(nic.burst_frames),
             delivery_seconds=Buckets.of(nic.delivery_seconds),
@@ -173,13 +176,14 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             device_up=nic.device_up,
             in_flight={name: lane.ledger.in_flight for name, lane in lanes.items()},
             queue_frames=nic.queue_frames,
-            stack_down=observed.stack_down,
+            stack_down=observed.stack_down or observed.stack_trouble(),
             ring_descriptors=nic.ring_descriptors(),
             chip=nic.chip,
             mac=observed.mac,
             registers=registers,
             registers_missing=missing,
             ring_words=nic.ring_words() if rings else {},
+            addresses=dict(observed.addresses()),
             rx_budget=nic.knobs.rx_budget,
         ),
     )

@@ -1,6 +1,6 @@
 """The addresses of one family that this host has, and what follows: what is on the link, what is sent from where.
 
-No routes and no life cycle: duplicate address detection (ndp.py) moves addresses from tentative to usable.
+No routes and no life cycle: life.py says which addresses are in use.
 """
 
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ Interface = IPv4Interface | IPv6Interface
 LIMITED_BROADCAST = b"\xff" * 4
 ALL_HOSTS = bytes((224, 0, 0, 1))
 LINK_LOCAL = b"\xfe\x80"
+UNSPECIFIED = bytes(16)
 ALL_NODES = b"\xff\x02" + bytes(13) + b"\x01"
 
 SOURCES = 1024
@@ -80,11 +81,17 @@ class Addresses:
     def __bool__(self) -> bool:
         return bool(self.usable or self.tentative)
 
-    def prefer(self, address: bytes) -> None:
-        """Use an address that was tentative."""
-        self.tentative.pop(address, None)
-        self.usable[address] = None
+    def become(self, address: bytes, usable: bool, tentative: bool = False) -> bool:
+        """Have an address of ours in use, tentative, or neither; whether that is a change."""
+        was = address in self.usable, address in self.tentative
+        if was == (usable, tentative):
+            return False
+        for kept, wanted in ((self.usable, usable), (self.tentative, tentative)):
+            kept.pop(address, None)
+            if wanted:
+                kept[address] = None
         self._sources.clear()
+        return True
 
     def is_broadcast(self, address: bytes) -> bool:
         """Whether an IPv4 address is the limited or a subnet's broadcast address."""

@@ -1,21 +1,24 @@
 """ARP for IPv4 over Ethernet (RFC 826, RFC 5227): packets and what they mean. The cache is neighbours.py.
 
-No proxy ARP, no reverse ARP, and no probing before an address is used: addresses are configured, so a conflict is
-counted and answered with one announcement, not yielded to (RFC 5227 section 2.4, case c).
+No proxy ARP and no reverse ARP. When an address is announced or defended says life.py: addresses are configured, so
+none is probed for, and a conflict is not yielded to (RFC 5227 section 2.4, case c).
 """
 
 import struct
+from collections.abc import Callable
 
 from asyncnic.stacks.inet.addresses import Addresses
 from asyncnic.stacks.inet.ethernet import ARP, BROADCAST, Link, is_station
 from asyncnic.stacks.inet.neighbours import Neighbours
-from asyncnic.stacks.inet.outcomes import Outcome, Totals
+from asyncnic.stacks.inet.outcomes import Outcome
 
 _PACKET = struct.Struct("!HHBBH6s4s6s4s")
 _ETHERNET_IPV4 = (1, 0x0800, 6, 4)
 _REQUEST, _REPLY = 1, 2
 _NOBODY = bytes(6)
-DEFEND_INTERVAL = 10.0
+
+Claimed = Callable[[bytes, bytes, float], None]
+"""The host at a MAC address uses an address of ours, at a time in seconds."""
 
 
 class Arp:
@@ -24,21 +27,19 @@ class Arp:
     Args:
         link: where frames go.
         addresses: our IPv4 addresses.
-        totals: counts `duplicate_addresses`.
+        claimed: told of conflicts.
     """
 
-    __slots__ = ("_addresses", "_defended", "_link", "_totals")
+    __slots__ = ("_addresses", "_claimed", "_link")
 
-    def __init__(self, link: Link, addresses: Addresses, totals: Totals) -> None:
+    def __init__(self, link: Link, addresses: Addresses, claimed: Claimed) -> None:
         self._link = link
         self._addresses = addresses
-        self._totals = totals
-        self._defended = float("-inf")
+        self._claimed = claimed
 
-    def announce(self) -> None:
-        """Tell the link our addresses by gratuitous ARP (RFC 5227 section 3: a request for oneself)."""
-        for address in self._addresses.usable:
-            self._send(_REQUEST, BROADCAST, address, _NOBODY, address)
+    def announce(self, address: bytes) -> None:
+        """Tell the link an address of ours by gratuitous ARP (RFC 5227 section 3: a request for oneself)."""
+        self._send(_REQUEST, BROADCAST, address, _NOBODY, address)
 
     def solicit(self, address: bytes, mac: bytes | None) -> None:
         """Ask who has `address`: everybody, or the one who had it."""
@@ -57,10 +58,7 @@ class Arp:
         if mac == self._link.mac:
             return Outcome.ARP_IGNORED
         if sender in ours:
-            self._totals.duplicate_addresses += 1
-            if now - self._defended >= DEFEND_INTERVAL:
-                self._defended = now
-                self._send(_REQUEST, BROADCAST, sender, _NOBODY, sender)
+            self._claimed(sender, mac, now)
             return Outcome.ARP_CONFLICT
         if not self._addresses.is_host(sender):
             if any(sender):  # 0.0.0.0 is a probe (RFC 5227)

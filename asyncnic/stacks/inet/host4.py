@@ -7,6 +7,7 @@ from asyncnic.stacks.inet.arp import Arp
 from asyncnic.stacks.inet.ethernet import IPV4, Link
 from asyncnic.stacks.inet.icmp import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, Icmp
 from asyncnic.stacks.inet.ipv4 import Ipv4
+from asyncnic.stacks.inet.life import Changed, Lives
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import ICMP, TCP, UDP, Packet
@@ -24,9 +25,10 @@ class Host4:
         mtu: of the link, octets.
         udp, tcp: run on top.
         totals: counts what is not a frame's end.
+        changed: see `Lives`.
     """
 
-    __slots__ = ("_arp", "_icmp", "_ip", "addresses", "hops")
+    __slots__ = ("_arp", "_icmp", "_ip", "addresses", "hops", "lives")
 
     def __init__(
         self,
@@ -37,9 +39,11 @@ class Host4:
         udp: Udp,
         tcp: Tcp,
         totals: Totals,
+        changed: Changed,
     ) -> None:
         self.addresses = Addresses(interfaces, gateway=gateway)
-        self._arp = Arp(link, self.addresses, totals)
+        self._arp = Arp(link, self.addresses, self._claimed)
+        self.lives = Lives(self.addresses, 0, self._arp.announce, self._arp.announce, totals, changed)
         self.hops = NextHops(link, IPV4, self.addresses, gateway, self._arp.solicit, totals)
         self._ip = Ipv4(self.addresses, self.hops, mtu, totals)
         self._icmp = Icmp(self._ip, udp.error, tcp.error, totals)
@@ -53,9 +57,9 @@ class Host4:
         """Datagrams in pieces."""
         return len(self._ip.reassembly)
 
-    def start(self) -> None:
-        """Announce the addresses."""
-        self._arp.announce()
+    def start(self, now: float) -> None:
+        """Announce the addresses: the host is new on the link, or back."""
+        self.lives.begin(now)
 
     def arp(self, payload: memoryview, now: float) -> Outcome:
         """Take an ARP packet."""
@@ -69,8 +73,11 @@ class Host4:
         """Run the timers; when to come back."""
         for packet in self._ip.poll(now):
             self._icmp.reassembly_timeout(packet, now)
-        dues = (self.hops.neighbours.poll(now), self._ip.reassembly.due())
+        dues = (self.lives.poll(now), self.hops.neighbours.poll(now), self._ip.reassembly.due())
         return min((due for due in dues if due is not None), default=None)
+
+    def _claimed(self, address: bytes, mac: bytes, now: float) -> None:
+        self.lives.claimed(address, mac, now)
 
     def _unknown(self, packet: Packet, now: float) -> Outcome:
         self._icmp.unreachable(packet, PROTOCOL_UNREACHABLE, now)

@@ -6,6 +6,8 @@ from asyncnic.stacks.inet.addresses import Addresses, Interface, is_link_local, 
 from asyncnic.stacks.inet.ethernet import IPV6, Link
 from asyncnic.stacks.inet.icmpv6 import Icmpv6
 from asyncnic.stacks.inet.ipv6 import Ipv6
+from asyncnic.stacks.inet.life import Changed, Lives
+from asyncnic.stacks.inet.mld import Mld
 from asyncnic.stacks.inet.ndp import Ndp
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
@@ -24,10 +26,11 @@ class Host6:
         mtu: of the link, octets.
         udp, tcp: run on top.
         totals: counts what is not a frame's end.
-        transmits: see `Ndp`.
+        transmits: solicitations by which an address is found unique before it is used.
+        changed: see `Lives`.
     """
 
-    __slots__ = ("_icmp", "_ip", "_ndp", "addresses", "hops")
+    __slots__ = ("_icmp", "_ip", "_mld", "_ndp", "addresses", "hops", "lives")
 
     def __init__(
         self,
@@ -39,15 +42,18 @@ class Host6:
         tcp: Tcp,
         totals: Totals,
         transmits: int,
+        changed: Changed,
     ) -> None:
         own = list(interfaces)
         if own and not any(is_link_local(interface.packed) for interface in own):
             own.insert(0, link_local(link.mac))
         self.addresses = Addresses(own, True, gateway)
-        self._ndp = Ndp(link, self.addresses, transmits, totals)
+        self._ndp = Ndp(link, self.addresses, self._claimed)
+        self._mld = Mld(link, self.addresses)
+        self.lives = Lives(self.addresses, transmits, self._ndp.probe, self._ndp.announce, totals, changed)
         self.hops = NextHops(link, IPV6, self.addresses, gateway, self._ndp.solicit, totals)
         self._ip = Ipv6(self.addresses, self.hops, mtu, totals)
-        self._icmp = Icmpv6(self._ip, udp.error, tcp.error, self._discover, totals)
+        self._icmp = Icmpv6(self._ip, udp.error, tcp.error, self._discover, self._mld.query, totals)
         self._ip.handlers = {ICMPV6: self._icmp.input, TCP: tcp.input, UDP: udp.input}
         self._ip.problem = self._icmp.parameter_problem
         tcp.attach(16, self._ip)
@@ -62,8 +68,12 @@ class Host6:
         return self._ip.paths()
 
     def start(self, now: float) -> None:
-        """Begin to find out whether the addresses are unique."""
-        self._ndp.start(now)
+        """Join the addresses' groups and find out whether they are unique: the host is new on the link, or back."""
+        if self.addresses:
+            self._mld.join(now)
+            self.lives.begin(now)
+            if self._local():
+                self._mld.join(now)
 
     def input(self, payload: memoryview, mac: bytes, link_group: bool, now: float) -> Outcome:
         """Take an IPv6 packet that came from `mac`."""
@@ -73,8 +83,18 @@ class Host6:
         """Run the timers; when to come back."""
         for packet in self._ip.poll(now):
             self._icmp.reassembly_timeout(packet, now)
-        dues = (self._ndp.poll(now), self.hops.neighbours.poll(now), self._ip.reassembly.due())
+        local = self._local()
+        dues = [self.lives.poll(now)]
+        if self._local() and not local:
+            self._mld.join(now)  # once more, from an address (RFC 3590)
+        dues += (self._mld.poll(now), self.hops.neighbours.poll(now), self._ip.reassembly.due())
         return min((due for due in dues if due is not None), default=None)
+
+    def _local(self) -> bool:
+        return any(is_link_local(address) for address in self.addresses.usable)
+
+    def _claimed(self, address: bytes, mac: bytes, now: float) -> None:
+        self.lives.claimed(address, mac, now)
 
     def _discover(self, packet: Packet, now: float) -> Outcome:
         return self._ndp.input(packet, self.hops.neighbours, now)

@@ -1,6 +1,6 @@
 """ICMPv6 (RFC 4443): echo answered, errors sent and taken, and messages of other protocols handed on to them.
 
-Neighbour discovery is ndp.py. No node information, no redirects.
+Neighbour discovery is ndp.py, groups are mld.py's. No node information, no redirects.
 """
 
 import errno
@@ -27,6 +27,8 @@ _QUOTE = LEAST_MTU - IP_HEADER - _HEADER
 _TCP_ERRORS = {NO_ROUTE: errno.ENETUNREACH, PROHIBITED: errno.EACCES, PORT_UNREACHABLE: errno.ECONNREFUSED}
 _LISTENERS = frozenset((130, 131, 132, 143))
 
+QUERY = 130
+Listener = Callable[[Packet, float], None]
 Discovery = Callable[[Packet, float], Outcome]
 
 
@@ -45,16 +47,20 @@ class Icmpv6:
         tell: takes errors about our own datagrams.
         tell_tcp: takes errors about our own segments.
         discovery: takes neighbour discovery, types 133 to 137.
+        listener: takes queries for multicast listeners.
         totals: counts `errors_limited`.
     """
 
-    __slots__ = ("_discovery", "_ip", "_limit", "_tell", "_tell_tcp", "_totals")
+    __slots__ = ("_discovery", "_ip", "_limit", "_listener", "_tell", "_tell_tcp", "_totals")
 
-    def __init__(self, ip: Ipv6, tell: Tell, tell_tcp: TellTcp, discovery: Discovery, totals: Totals) -> None:
+    def __init__(
+        self, ip: Ipv6, tell: Tell, tell_tcp: TellTcp, discovery: Discovery, listener: Listener, totals: Totals
+    ) -> None:
         self._ip = ip
         self._tell = tell
         self._tell_tcp = tell_tcp
         self._discovery = discovery
+        self._listener = listener
         self._totals = totals
         self._limit = TokenBucket()
 
@@ -67,15 +73,19 @@ class Icmpv6:
             return Outcome.ICMPV6_BAD_CHECKSUM
         kind = data[0]
         if kind in _LISTENERS:
+            if kind == QUERY:
+                self._listener(packet, now)
             return Outcome.ICMPV6_MULTICAST_LISTENER
         if len(data) < _HEADER:
             return Outcome.ICMPV6_BAD_LENGTH
         if 133 <= kind <= REDIRECT:
             return self._discovery(packet, now)
+        if not self._ip.is_host(packet.source):
+            return Outcome.IPV6_BAD_SOURCE
         if kind == ECHO_REQUEST:
             # A group's echo is answered too (RFC 4443 section 4.2), from a unicast address.
             source = self._ip.source_for(packet.source) if is_multicast(packet.target) else packet.target
-            if source is not None and any(packet.source):
+            if source is not None:
                 reply = message(ECHO_REPLY, 0, bytes(data[4:]), source, packet.source)
                 self._ip.send(ICMPV6, reply, source, packet.source, now)
             return Outcome.ICMPV6_ECHO_REQUEST
@@ -100,7 +110,7 @@ class Icmpv6:
     def _report(self, kind: int, code: int, number: int, packet: Packet, now: float) -> None:
         """Send an error where RFC 4443 section 2.4 (e) lets us: of packets to groups, only about their options."""
         about_option = kind == PARAMETER_PROBLEM and code == UNKNOWN_OPTION
-        if not any(packet.source) or (packet.group and not about_option):
+        if not self._ip.is_host(packet.source) or (packet.group and not about_option):
             return
         found = upper_layer(packet.whole[6], packet.whole[IP_HEADER:])
         if found is not None and found[0] == ICMPV6 and (not found[1] or found[1][0] < 128 or found[1][0] == REDIRECT):

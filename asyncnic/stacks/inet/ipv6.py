@@ -81,6 +81,10 @@ class Ipv6:
         """Octets of the largest packet on the link."""
         return self._paths.mtu
 
+    def is_host(self, address: bytes) -> bool:
+        """Whether `address` can be a single other host's."""
+        return self._addresses.is_host(address)
+
     def path_mtu(self, target: bytes, now: float) -> int:
         """Octets of the largest packet that reaches `target` whole, as far as known."""
         return self._paths.to(target, now)
@@ -121,7 +125,7 @@ class Ipv6:
             return Outcome.IPV6_NOT_OURS
         if ours.is_host(source):
             self._hops.heard(source, mac)
-        elif any(source):  # nobody's; the unspecified address is for discovery, which ICMPv6 sees to
+        elif any(source) and source not in ours.usable:
             return Outcome.IPV6_BAD_SOURCE
         whole = data[: HEADER + length]
         group = link_group or target in ours.groups
@@ -164,7 +168,7 @@ class Ipv6:
         return Outcome.IPV6_BAD_EXTENSION
 
     def _hand_over(self, packet: Packet, field: int, now: float) -> Outcome:
-        if not any(packet.source) and packet.protocol != ICMPV6:
+        if packet.protocol != ICMPV6 and not self.is_host(packet.source):  # discovery has other sources too
             return Outcome.IPV6_BAD_SOURCE
         handler = self.handlers.get(packet.protocol)
         if handler is not None:

@@ -111,6 +111,8 @@ class Totals:
     """Events that are not the end of a received frame. All are counts since the stack was made."""
 
     __slots__ = (
+        "addresses_announced",
+        "addresses_lost",
         "datagrams_dropped",
         "duplicate_addresses",
         "errors_limited",
@@ -132,7 +134,11 @@ class Totals:
         self.reassembly_timeouts = 0
         """Datagrams of which fragments were missing too long, or that made room for newer ones."""
         self.duplicate_addresses = 0
-        """Addresses of ours that another host was found to use."""
+        """Times that another host was heard to use an address of ours."""
+        self.addresses_lost = 0
+        """Addresses of ours that were not used, or no longer, for that."""
+        self.addresses_announced = 0
+        """Times that the link was told of an address of ours without having asked."""
         self.datagrams_dropped = 0
         """Datagrams that an endpoint's full write buffer did not take."""
 

@@ -1,18 +1,30 @@
 """The stack coroutine: `Inet` between nic and event loop. It brings bursts, time and room; it knows no protocol."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from time import monotonic
 from typing import Protocol
 
+from asyncnic.logs import fields
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.services import Service, parse_service
 from asyncnic.stacks.inet.stack import Inet
 from asyncnic.tasks import beside
 
+log = logging.getLogger(__name__)
+
 TICK = 0.25
 """Seconds: how late a timer may be that was set while nobody looked."""
+
+
+class Counted(Protocol):
+    """The nic's counters, as far as the stack looks at them."""
+
+    @property
+    def resets(self) -> int:
+        """Times that the chip was initialised again, or the device came back."""
 
 
 class StackNic(Protocol):
@@ -25,6 +37,10 @@ class StackNic(Protocol):
     @property
     def mtu(self) -> int:
         """Octets of the largest packet on the link."""
+
+    @property
+    def counters(self) -> Counted:
+        """What the nic has counted."""
 
     def try_send(self, frame: bytes) -> bool:
         """Put a frame (without FCS) on the transmit ring; False when it is full, and nobody has counted that."""
@@ -62,7 +78,10 @@ class InetStack:
         self._nic = nic
         self._services = [parse_service(given) if isinstance(given, str) else given for given in services]
         self._full = asyncio.Event()
-        self.inet = Inet(addresses, nic.mac, nic.mtu, nic.try_send, monotonic, gateways, self._full.set)
+        self._begun: int | None = None
+        self.inet = Inet(
+            addresses, nic.mac, nic.mtu, nic.try_send, monotonic, gateways, self._full.set, changed=_log_address
+        )
 
     async def run(self) -> None:
         """Serve until the nic's bursts end. Its endpoints are closed then, or when cancelled.
@@ -74,7 +93,7 @@ class InetStack:
             async with beside(self._timers(), self._room()):
                 await self._open_services()
                 self._nic.accept_multicast(self.inet.multicast_macs())
-                self.inet.start(monotonic())
+                self._begin()
                 async for burst in self._nic:
                     self.inet.input(burst)
         finally:
@@ -86,8 +105,17 @@ class InetStack:
             for host in wildcards:
                 await self.inet.create_datagram_endpoint(service.factory, local_addr=(host, service.port))
 
+    def _begin(self) -> None:
+        """Make the addresses known, once and whenever the device has come back: the link may be another one."""
+        resets = self._nic.counters.resets
+        if resets != self._begun:
+            self._begun = resets
+            self.inet.start(monotonic())
+
     async def _timers(self) -> None:
         while True:
+            if self._begun is not None:
+                self._begin()
             now = monotonic()
             await asyncio.sleep(max(0.0, min(TICK, self.inet.poll(now) - now)))
 
@@ -100,3 +128,10 @@ class InetStack:
             self._full.clear()
             await self._nic.writable()
             self.inet.resume()
+
+
+def _log_address(address: str, state: str, claimant: str) -> None:
+    if claimant:
+        log.warning("another host claims an address", extra=fields(address=address, state=state, mac=claimant))
+    else:
+        log.info("address", extra=fields(address=address, state=state))

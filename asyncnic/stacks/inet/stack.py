@@ -20,6 +20,7 @@ from asyncnic.stacks.inet.endpoint import Endpoint, parse_address
 from asyncnic.stacks.inet.ethernet import ARP, IPV4, IPV6, Link, is_station, multicast_mac, parse
 from asyncnic.stacks.inet.host4 import Host4
 from asyncnic.stacks.inet.host6 import Host6
+from asyncnic.stacks.inet.life import Changed
 from asyncnic.stacks.inet.outcomes import LABELS, Outcome, Totals
 from asyncnic.stacks.inet.tcp.config import Config
 from asyncnic.stacks.inet.tcp.host import Tcp
@@ -54,6 +55,7 @@ class Inet:
         clock: monotonic seconds, the same as that of the bursts.
         gateways: at most one a family; without it only answers leave the link, by the router that brought the question.
         full: told each time `send` found no room, so that `resume` is called when there is some.
+        changed: told of what becomes of addresses; see `asyncnic.stacks.inet.life.Changed`.
         dad_transmits: solicitations by which an IPv6 address is found unique, a second apart, before it is used; 0:
             none.
         tcp: limits and habits of TCP.
@@ -73,6 +75,7 @@ class Inet:
         full: Callable[[], None] = lambda: None,
         dad_transmits: int = 1,
         tcp: Config | None = None,
+        changed: Changed = lambda address, state, claimant: None,
     ) -> None:
         v4 = [address for address in addresses if isinstance(address, IPv4Interface)]
         v6 = [address for address in addresses if isinstance(address, IPv6Interface)]
@@ -85,6 +88,7 @@ class Inet:
         self.mac = mac
         self.totals = Totals()
         self._clock = clock
+        self._tell_changed = changed
         self._counts = [0] * len(Outcome)
         self._link = Link(mac, send, self.totals, full)
         self._pass_on: Callable[[memoryview], None] | None = None
@@ -93,8 +97,10 @@ class Inet:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.udp = Udp(self.totals)
         self.tcp = Tcp(tcp)
-        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, self.tcp, self.totals)
-        self.v6 = Host6(self._link, v6, _gateway(gateways, 6), mtu, self.udp, self.tcp, self.totals, dad_transmits)
+        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, self.tcp, self.totals, self._changed)
+        self.v6 = Host6(
+            self._link, v6, _gateway(gateways, 6), mtu, self.udp, self.tcp, self.totals, dad_transmits, self._changed
+        )
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         """Protocol -> outcome -> frames that ended there; all of them, zeros too. Sums to the frames taken."""
@@ -109,9 +115,17 @@ class Inet:
         return {multicast_mac(group) for group in groups if is_multicast(group)}
 
     def start(self, now: float) -> None:
-        """Announce the IPv4 addresses and begin to find out whether the IPv6 ones are unique."""
-        self.v4.start()
+        """New on the link, or the link is back: announce IPv4 addresses, find out whether IPv6 ones are unique."""
+        self.v4.start(now)
         self.v6.start(now)
+
+    def addresses(self) -> dict[str, str]:
+        """Each address as text, and its state: "tentative", "preferred" or "duplicate"."""
+        return {**self.v4.lives.states(), **self.v6.lives.states()}
+
+    def trouble(self) -> str:
+        """Why the host is not reached at all of its addresses, in one line; empty: it is."""
+        return "; ".join(filter(None, (self.v4.lives.trouble(), self.v6.lives.trouble())))
 
     def poll(self, now: float) -> float:
         """Run the timers that are due (neighbours, fragments, ageing of caches); when to come back."""
@@ -273,6 +287,10 @@ class Inet:
         if kind == ARP:
             return self.v4.arp(payload, now)
         return Outcome.ETHERNET_UNKNOWN_TYPE
+
+    def _changed(self, address: str, state: str, claimant: str) -> None:
+        self.udp.flows.clear()
+        self._tell_changed(address, state, claimant)
 
     def _handler_raised(self, error: BaseException) -> None:
         """The fast way's handlers are told apart from the transport for speed, so the context names the error alone."""

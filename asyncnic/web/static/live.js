@@ -113,7 +113,9 @@ function showHeader(stats) {
   const { device, settings, build } = stats;
   document.title = `${device.name}: asyncnic`;
   $("device").textContent = device.name;
-  $("chip").textContent = `${device.chip} on ${device.backend}, ${device.mac}, ${settings.delivery} delivery, ${settings.stack}`;
+  const own = Object.entries(stats.addresses).map(([at, state]) => (state === "preferred" ? at : `${at} (${state})`));
+  const facts = [`${device.chip} on ${device.backend}`, device.mac, `${settings.delivery} delivery`, settings.stack, ...own];
+  $("chip").textContent = facts.join(", ");
   $("build").textContent = `asyncnic ${build.version ?? ""}`;
   setStatus(stats.ready ? "ready" : "trouble", stats.ready ? `ready, up ${age(stats.uptime_seconds)}` : stats.not_ready);
 }

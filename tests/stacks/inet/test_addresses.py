@@ -93,7 +93,8 @@ def test_remembered_sources_are_few_and_follow_the_addresses() -> None:
     for number in range(SOURCES + 10):
         assert addresses.source_for(packed(f"2001:db8::{number:x}")) is None
     assert len(addresses._sources) <= SOURCES
-    addresses.prefer(packed("2001:db8::2"))
+    assert addresses.become(packed("2001:db8::2"), True)
+    assert not addresses.become(packed("2001:db8::2"), True)
     assert addresses.source_for(packed("2001:db8::1")) == packed("2001:db8::2")
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from asyncnic.stacks.inet.arp import DEFEND_INTERVAL
+from asyncnic.stacks.inet.life import DEFEND_INTERVAL
 from tests.stacks.inet.wire import BROADCAST, HOST, MAC, PEER, PEER_MAC, Bench, arp, echo4, ethernet, ipv4, packed
 
 REPLY = bytes.fromhex("02000000000b 02000000000a 0806 0001 0800 06 04 0002 02000000000a c0000202 02000000000b c0000201")

@@ -44,7 +44,7 @@ def test_packets_to_others_are_not_ours() -> None:
 
 @pytest.mark.parametrize("source", ["ff02::1", "::1", HOST6])
 def test_sources_that_are_no_other_host(source: str) -> None:
-    assert ready().feed(ipv6(58, ECHO, source)) == {("ipv6", "bad_source"): 1}
+    assert ready().feed(ipv6(58, icmp6(128, 0, bytes(4), source), source)) == {("ipv6", "bad_source"): 1}
 
 
 @pytest.mark.parametrize(

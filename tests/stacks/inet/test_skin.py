@@ -1,13 +1,15 @@
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from ipaddress import ip_interface
 
 import pytest
 
 from asyncnic.nic.burst import Burst
+from asyncnic.nic.counters import Counters
 from asyncnic.stacks.inet import InetStack
 from asyncnic.stacks.inet.services import UdpDiscard, parse_service
-from tests.stacks.inet.wire import HOST, HOST6, MAC, PEER, arp, udp4, udp6
+from tests.stacks.inet.wire import HOST, HOST6, MAC, PEER, PEER_MAC, arp, solicitation, udp4, udp6
 
 
 class Nic:
@@ -22,6 +24,7 @@ class Nic:
         self.room = asyncio.Event()
         self.room.set()
         self.groups: set[bytes] = set()
+        self.counters = Counters()
 
     def try_send(self, frame: bytes) -> bool:
         if not self.room.is_set():
@@ -118,3 +121,35 @@ async def test_a_port_that_is_served_twice_is_an_error() -> None:
 def test_a_bad_service_is_told_before_anything_runs() -> None:
     with pytest.raises(ValueError, match="udp-nothing"):
         InetStack(Nic(), ADDRESSES, ["udp-nothing:1"])
+
+
+async def test_when_the_device_is_back_the_addresses_are_made_known_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "asyncnic")
+    nic = Nic()
+    stack = InetStack(nic, ADDRESSES)
+    running = asyncio.create_task(stack.run())
+    advertisement = b"\x3a\xff" + ip_interface(HOST6).packed + b"\xff\x02"
+    await nic.until_sent(advertisement)
+    nic.sent.clear()
+    nic.counters = Counters(resets=1)
+    await nic.until_sent(b"\x08\x06\0\x01\x08\0\x06\x04\0\x01")  # gratuitous ARP
+    await nic.until_sent(b"\x3a\0\x05\x02\0\0\x01\0\x8f")  # MLDv2
+    await nic.until_sent(advertisement)
+    assert set(stack.inet.addresses().values()) == {"preferred"}
+    states = [record.fields["state"] for record in caplog.records if record.fields["address"] == HOST6]  # type: ignore[attr-defined]
+    assert states == ["preferred", "tentative", "preferred"]
+    nic.frames.put_nowait(None)
+    await running
+
+
+async def test_an_address_that_is_lost_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    nic = Nic()
+    stack = InetStack(nic, ADDRESSES)
+    running = asyncio.create_task(stack.run())
+    await nic.until_sent(b"\x86\xdd")
+    nic.frames.put_nowait(solicitation(HOST6, "::", mac=None))
+    nic.frames.put_nowait(None)
+    await running
+    (record,) = caplog.records
+    assert record.message == "another host claims an address"
+    assert record.fields == {"address": HOST6, "state": "duplicate", "mac": PEER_MAC.hex(":")}  # type: ignore[attr-defined]

@@ -154,8 +154,12 @@ class Bench:
             [ip_address(gateway) for gateway in gateways],
             self._no_room,
             dad,
+            changed=self.changed,
         )
         self.inet.start(self.now)
+        if not dad:  # settled: whatever is announced and reported more than once has been
+            for _ in range(10):
+                self.pass_time(1)
         self.sent.clear()
 
     def _send(self, frame: bytes) -> bool:
@@ -166,6 +170,9 @@ class Bench:
         assert len(frame) <= 14 + 65535
         self.sent.append(frame)
         return True
+
+    def changed(self, address: str, state: str, claimant: str) -> None:
+        """Something became of an address."""
 
     def _no_room(self) -> None:
         self.full += 1
