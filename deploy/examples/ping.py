@@ -19,10 +19,10 @@ async def answer(device: str, address: str, host_address: str) -> None:
             for frame in burst:
                 reply = bytearray(frame)
                 reply[0:12] = frame[6:12].tobytes() + nic.mac
-                if frame[12:14] == b"\x08\x06" and frame[38:42] == mine:
+                if reply[12:14] == b"\x08\x06" and reply[38:42] == mine:
                     reply[20:42] = b"\0\2" + nic.mac + mine + frame[22:32]
                     nic.send(reply)
-                elif frame[12:14] == b"\x08\x00" and frame[23] == 1 and frame[34] == 8 and frame[30:34] == mine:
+                elif reply[12:14] == b"\x08\x00" and frame[23] == 1 and frame[34] == 8 and reply[30:34] == mine:
                     reply[26:34] = mine + frame[26:30].tobytes()
                     # A reply differs in its type alone: the sum loses 0x0800, the checksum gains it.
                     checksum = int.from_bytes(frame[36:38], "big") + 0x0800
