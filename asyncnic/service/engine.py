@@ -73,7 +73,7 @@ class InProcess:
             self.stack.trouble,
         )
         self._supervisor = Supervisor(
-            self.stack, self.observed, lambda: nic.counters.delivered_frames, nic.abandon_burst
+            self.stack, self.observed.stack, lambda: nic.counters.delivered_frames, nic.abandon_burst
         )
 
     async def run(self) -> None:

@@ -87,8 +87,35 @@ async def _fresh(rings: bool) -> None:
 
 
 @dataclass(slots=True)
+class StackHealth:
+    """How the stack coroutine does. Whoever runs it owns this: the supervisor, or the workers' group."""
+
+    down: str = ""
+    """Why it does not run just now; empty: it does."""
+    failures: int = 0
+    """How often it ended without being asked to."""
+
+
+@dataclass(slots=True)
+class Workforce:
+    """The processes that share the frames. The workers' group owns this."""
+
+    count: int = 1
+    restarts: int = 0
+    """How often one of them ended without being asked to, and was started again."""
+
+
+@dataclass(slots=True)
 class Observed:
-    """The service as HTTP sees it. The service keeps it true."""
+    """The service as HTTP sees it. "Is it well?" has one owner a part, and `not_ready` puts their answers together:
+
+    phase           the service
+    settings        the tuner
+    nic.device_up   the nic
+    stack           whoever runs the stack
+    stack_trouble   the stack itself
+    workforce       the workers' group
+    """
 
     nic: NicView
     settings: Settings
@@ -101,20 +128,14 @@ class Observed:
     """The stack's addresses, and whether they are "tentative", "preferred" or "duplicate"."""
     stack_trouble: Callable[[], str] = str
     """Why the stack does not serve all that it should; empty: it does."""
-    phase: str = "starting"
-    """"starting", "running" or "stopping"."""
-    stack_down: str = ""
-    """Why the stack coroutine does not run just now; empty: it does."""
-    stack_failures: int = 0
-    """How often the stack coroutine ended without being asked to."""
+    stack: StackHealth = field(default_factory=StackHealth)
+    workforce: Workforce = field(default_factory=Workforce)
     loop_lag: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     """How late a timer of 10 ms fires, in seconds."""
-    workers: int = 1
-    """Processes that share the frames."""
-    worker_restarts: int = 0
-    """How often one of them ended without being asked to, and was started again."""
     refresh: Callable[[bool], Awaitable[None]] = _fresh
     """Await it before a look: brings the numbers of other processes here, with True descriptors and registers too."""
+    phase: str = "starting"
+    """"starting", "running" or "stopping"."""
 
     @property
     def not_ready(self) -> str:
@@ -123,7 +144,7 @@ class Observed:
             return self.phase
         if not self.nic.device_up:
             return f"device {self.nic.device.name} is lost"
-        return self.stack_down or self.stack_trouble()
+        return self.stack.down or self.stack_trouble()
 
     @property
     def mac(self) -> str:

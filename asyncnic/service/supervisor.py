@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from asyncnic.logs import describe, fields
-from asyncnic.service.observed import Observed
+from asyncnic.service.observed import StackHealth
 from asyncnic.stacks.choice import Stack
 
 FIRST_DELAY = 0.1
@@ -26,7 +26,7 @@ class Supervisor:
 
     Args:
         stack: what to run.
-        observed: gets `stack_failures` and `stack_down`.
+        health: kept true here.
         delivered: frames delivered so far; growing means that the stack gets somewhere.
         abandon_burst: takes a burst back from a stack that has ended with it in hand.
     """
@@ -34,12 +34,12 @@ class Supervisor:
     def __init__(
         self,
         stack: Stack,
-        observed: Observed,
+        health: StackHealth,
         delivered: Callable[[], int],
         abandon_burst: Callable[[], None] = lambda: None,
     ) -> None:
         self._stack = stack
-        self._observed = observed
+        self._health = health
         self._delivered = delivered
         self._abandon_burst = abandon_burst
         self._finishing = asyncio.Event()
@@ -59,19 +59,19 @@ class Supervisor:
             progress = self._delivered() > before
             if self._finishing.is_set() and not (problem and progress):
                 return
-            self._observed.stack_failures += 1
+            self._health.failures += 1
             log.error("the stack coroutine ended", extra=fields(problem=problem or "it returned", restarted=True))
             if progress:
                 delay = FIRST_DELAY
                 await asyncio.sleep(0)
                 continue
-            self._observed.stack_down = f"the stack coroutine ended: {problem or 'it returned'}"
+            self._health.down = f"the stack coroutine ended: {problem or 'it returned'}"
             try:
                 async with asyncio.timeout(delay):
                     await self._finishing.wait()
             except TimeoutError:
                 delay = min(delay * 2, LONGEST_DELAY)
-            self._observed.stack_down = ""
+            self._health.down = ""
 
     async def _run_once(self) -> str:
         """What the stack raised, in one line; empty when it returned."""

@@ -128,9 +128,9 @@ class NicCollector(Collector):
         text = "Frames that the delivery queue may hold; 0 for direct delivery."
         yield self._gauge("queue_limit_frames", text, observed.queue_limit)
         yield self._gauge("device_up", "1 while the device is attached and its chip runs.", int(nic.device_up))
-        yield self._gauge("workers", "Processes that share the frames.", observed.workers)
+        yield self._gauge("workers", "Processes that share the frames.", observed.workforce.count)
         text = "Times that one of several workers ended without being asked to, and was started again."
-        yield self._counter("worker_restarts", text, observed.worker_restarts)
+        yield self._counter("worker_restarts", text, observed.workforce.restarts)
         yield self._histogram("loop_lag_seconds", "How late a timer of 10 ms fires.", observed.loop_lag)
 
     def _stack(self) -> Iterator[Metric]:
@@ -156,7 +156,7 @@ class NicCollector(Collector):
             addresses.add_metric((device, state), states[state])
         yield addresses
         text = "Times that the stack coroutine ended without being asked to, and was started again."
-        yield self._counter("stack_failures", text, observed.stack_failures)
+        yield self._counter("stack_failures", text, observed.stack.failures)
 
     def _facts(self, accounts: Accounts) -> Iterator[Metric]:
         observed, nic = self._observed, self._observed.nic

@@ -20,7 +20,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def supervise(run: Callable[[], Awaitable[object]], delivered: Callable[[], int] = int) -> tuple[Supervisor, Observed]:
     observed = observe(FakeNic())
-    return Supervisor(Stack(run, dict), observed, delivered), observed
+    return Supervisor(Stack(run, dict), observed.stack, delivered), observed
 
 
 async def ends_badly_then_waits(how: Callable[[], None], times: int) -> int:
@@ -40,11 +40,11 @@ async def ends_badly_then_waits(how: Callable[[], None], times: int) -> int:
     supervisor, observed = supervise(stack)
     task = asyncio.create_task(supervisor.run())
     await running.wait()
-    assert observed.stack_down == ""
+    assert observed.stack.down == ""
     supervisor.finish()
     stopped.set()
     await task
-    return observed.stack_failures
+    return observed.stack.failures
 
 
 def fails() -> None:
@@ -72,12 +72,12 @@ async def test_a_stack_that_gets_nowhere_is_down_meanwhile(monkeypatch: pytest.M
 
     supervised, observed = supervise(stack)
     task = asyncio.create_task(supervised.run())
-    while not observed.stack_down:
+    while not observed.stack.down:
         await asyncio.sleep(0)
     assert observed.not_ready.startswith("the stack coroutine ended: ValueError: no at ")
     supervised.finish()
     await task
-    assert observed.stack_failures == 1
+    assert observed.stack.failures == 1
 
 
 async def test_a_stack_that_gets_somewhere_is_started_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ async def test_a_stack_that_gets_somewhere_is_started_at_once(monkeypatch: pytes
     supervised, observed = supervise(stack, lambda: delivered)
     async with asyncio.timeout(10):
         await supervised.run()
-    assert observed.stack_failures == 49
+    assert observed.stack.failures == 49
 
 
 async def test_a_stack_that_is_down_gets_what_the_rings_hold_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ async def test_a_stack_that_is_down_gets_what_the_rings_hold_at_the_end(monkeypa
 
     supervised, observed = supervise(stack)
     task = asyncio.create_task(supervised.run())
-    while not observed.stack_down:
+    while not observed.stack.down:
         await asyncio.sleep(0)
     supervised.finish()
     await task

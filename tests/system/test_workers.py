@@ -11,7 +11,19 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.system.service import HOST, HOST6, PATIENCE, Run, Service, add_ipv6, asyncnic, program, wait_until
+from tests.system.service import (
+    HOST,
+    HOST6,
+    PATIENCE,
+    Run,
+    Service,
+    add_ipv6,
+    asyncnic,
+    imbalance,
+    ledger_of,
+    program,
+    wait_until,
+)
 
 TWO = ("--workers", "2", "--service", "udp-echo:7", "--service", "udp-discard:9")
 
@@ -23,7 +35,7 @@ def flood(count: int, rate: int) -> "subprocess.Popen[bytes]":
 
 
 def quiet(service: Service) -> dict[str, Any]:
-    """The statistics once frames have stopped coming; under load the workers are read at moments of their own."""
+    """The statistics once frames have stopped coming."""
 
     def look() -> dict[str, Any] | None:
         before, after = service.stats(), service.stats()
@@ -44,7 +56,8 @@ def test_a_flood_over_many_flows_is_accounted_for_to_the_frame(run: Run, loop: s
         program("ping", "-n", "-q", "-c", "1", HOST)
         sender = flood(60_000, 60_000)
         while sender.poll() is None:
-            service.stats()
+            reading = service.stats()
+            assert imbalance(reading) == 0, ledger_of(reading)
         stats = quiet(service)
         assert stats["offered"] >= 60_000
         assert stats["stack"]["udp"]["delivered"] + stats["dropped"]["kernel"] >= 60_000
@@ -59,9 +72,10 @@ def test_a_worker_killed_under_load_is_replaced_and_the_law_holds(run: Run) -> N
         os.kill(workers_of(service)[0], signal.SIGKILL)
         last = 0
         while sender.poll() is None:
-            delivered = service.stats()["delivered"]
-            assert delivered >= last
-            last = delivered
+            reading = service.stats()
+            assert imbalance(reading) == 0, ledger_of(reading)
+            assert reading["delivered"] >= last
+            last = reading["delivered"]
         wait_until(lambda: service.stats()["ready"], "ready again")
         assert service.stats()["workers"] == {"count": 2, "restarts": 1}
         assert "a worker ended" in service.log

@@ -55,7 +55,7 @@ async def test_health_and_readiness() -> None:
     async with serving(observed) as url:
         assert (await get(url + "/-/healthy"))[0] == 200
         assert (await get(url + "/-/ready"))[0] == 200
-        observed.stack_down = "the stack coroutine ended: ValueError"
+        observed.stack.down = "the stack coroutine ended: ValueError"
         assert await get(url + "/-/ready") == (503, "asyncnic is not ready: the stack coroutine ended: ValueError.\n")
         observed.nic.device_up = False  # type: ignore[misc]  # the fake's may be set
         assert await get(url + "/-/ready") == (503, "asyncnic is not ready: device tap:golden0 is lost.\n")

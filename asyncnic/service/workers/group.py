@@ -2,34 +2,39 @@
 
 It moves no frame. It holds every queue of the TAP open, so that a worker's death costs the frames which that worker had
 in hand and no other: those are booked as dropped{driver, reason="worker_lost"}, being what the TAP has handed out less
-what everybody accounts for, while the living workers stand still for a moment. That is the one term of the ledger that
-is inferred instead of counted where it happened, and it is inferred at no other time.
+what everybody accounts for, while the living workers stand still for a moment. How their counts and the TAP's become
+one reading is in books.py.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from asyncnic.devices.device import WireCounters
 from asyncnic.devices.tap.device import station_address
 from asyncnic.devices.tap.shared import SharedTap
+from asyncnic.devices.tap.worker_queue import QueueDevice
 from asyncnic.errors import DeviceError, DeviceLost, Failed
 from asyncnic.lanes.rules import parse_lanes
 from asyncnic.linux.link import LinkWanted
 from asyncnic.logs import fields
 from asyncnic.nic.histogram import SECONDS, Histogram
 from asyncnic.service.engine import DRAIN_SECONDS, host_address, measure_lag
-from asyncnic.service.observed import Observed
+from asyncnic.service.observed import Observed, Workforce
+from asyncnic.service.workers.books import Books
 from asyncnic.service.workers.child import HOLD_SECONDS
 from asyncnic.service.workers.merged import DeviceNames, MergedNic
+from asyncnic.service.workers.messages import Ask, Frame, Hold, Queues, Resume, Start, Stop, Turn
 from asyncnic.service.workers.process import WorkerProcess
-from asyncnic.service.workers.snapshot import Buckets, Counted, add
+from asyncnic.service.workers.snapshot import Buckets, Snapshot, add
 from asyncnic.settings.model import Settings
 from asyncnic.tasks import beside
+
+MakeWorker = Callable[[int, Callable[[WorkerProcess, Frame], None]], WorkerProcess]
 
 LOOK = 0.5
 """Seconds between looks at the workers and the TAP."""
@@ -52,13 +57,16 @@ class WorkerGroup:
     Args:
         settings: as loaded.
         tap: attached; each worker is one of its readers.
+        make_worker: from a number and what hears the frames that it passes on.
     """
 
     patience = DRAIN_SECONDS + 3.0
 
-    def __init__(self, settings: Settings, tap: SharedTap) -> None:
+    def __init__(self, settings: Settings, tap: SharedTap, make_worker: MakeWorker = WorkerProcess) -> None:
         self._tap = tap
-        self._nic = MergedNic(DeviceNames(tap.name, tap.backend), settings.knobs())
+        mac = settings.mac or station_address(tap.name.partition(":")[2]).hex(":")
+        names = DeviceNames(tap.name, tap.backend, QueueDevice.chip, bytes.fromhex(mac.replace(":", "")))
+        self._nic = MergedNic(names, settings.knobs())
         self.observed = Observed(
             self._nic,
             settings,
@@ -66,17 +74,14 @@ class WorkerGroup:
             lambda: self._nic.counted.outcomes,
             lambda: self._nic.counted.events,
             self._nic.addresses,
+            workforce=Workforce(settings.workers),
+            refresh=self.refresh,
         )
-        self.observed.workers = settings.workers
-        self.observed.refresh = self.refresh
-        self._workers = [WorkerProcess(index, self._pass_on) for index in range(settings.workers)]
+        self._workers = [make_worker(index, self._pass_on) for index in range(settings.workers)]
         self._finishing = asyncio.Event()
-        self._buried = Counted()
-        self._lost = 0
-        self._unbooked = False
+        self._books = Books()
         self._lag = Histogram(SECONDS)
         self._rules = settings.knobs().lane
-        self._mac = settings.mac or station_address(tap.name.partition(":")[2]).hex(":")
 
     @property
     def pids(self) -> list[int]:
@@ -90,7 +95,7 @@ class WorkerGroup:
             Failed: one of them does not come up.
         """
         await asyncio.gather(*(self._start(worker) for worker in self._workers))
-        self._show()
+        await self.refresh()
 
     async def run(self) -> None:
         """See `Engine.run`."""
@@ -98,9 +103,9 @@ class WorkerGroup:
         async with beside(measure_lag(self._lag), self._watch(), *keepers):
             await self._finishing.wait()
         await asyncio.gather(*(self._stop(worker) for worker in self._workers))
-        if self._unbooked:
+        if self._books.unbooked:
             await self._book_losses()
-        self._show()
+        self._show(0, True)
 
     def finish(self) -> None:
         """See `Engine.finish`."""
@@ -122,13 +127,11 @@ class WorkerGroup:
             raise
         finally:
             for worker in self._workers:
-                worker.tell("knobs", asdict(knobs))
+                worker.tell(Turn(knobs))
 
     async def refresh(self, rings: bool = False) -> None:
         """Ask all workers at once, and show what they say; of one that does not answer, what it said last."""
-        asked = (worker.ask("ask", rings, ASK_SECONDS) for worker in self._workers if worker.running)
-        await asyncio.gather(*asked, return_exceptions=True)
-        self._show()
+        await self._cut(rings)
 
     async def close(self) -> None:
         """End whatever is left."""
@@ -148,16 +151,18 @@ class WorkerGroup:
         if not self._tap.queues:
             raise Failed(f"{self._tap.name}: lost, so there is no queue for worker {worker.index}")
         settings: dict[str, Any] = self.observed.settings.model_dump(mode="json", exclude={"host_address"})
-        settings["mac"] = self._mac
-        await worker.start(settings, self._tap.queues_of(worker.index))
+        settings["mac"] = self._nic.mac.hex(":")
+        start = Start(worker.index, settings, replace(self._nic.knobs))
+        await worker.start(start, self._tap.queues_of(worker.index))
 
     async def _keep(self, worker: WorkerProcess) -> None:
         """Start the worker again whenever it has ended."""
         delay, started = FIRST_DELAY, time.monotonic()
         while True:
             code = await worker.wait()
-            log.error("a worker ended", extra=fields(worker=worker.index, code=code, restarted=True))
-            self.observed.worker_restarts += 1
+            problem = fields(worker=worker.index, code=code, problem=worker.problem or "unknown", restarted=True)
+            log.error("a worker ended", extra=problem)
+            self.observed.workforce.restarts += 1
             self._bury(worker)
             await self._book_losses()
             if time.monotonic() - started > SILENT_SECONDS:
@@ -168,21 +173,20 @@ class WorkerGroup:
                 try:
                     await self._start(worker)
                 except Failed as error:
+                    self._bury(worker)  # it may have read frames before it failed
                     log.error("a worker does not start", extra=fields(problem=str(error)))
             started = time.monotonic()
-            self._show()
+            await self.refresh()
 
     def _bury(self, worker: WorkerProcess) -> None:
         """Keep what the worker had counted."""
-        if worker.snapshot is not None:
-            self._buried = add(self._buried, worker.snapshot.counted.closed())
-            worker.snapshot = None
-        self._unbooked = True
+        self._books.bury(worker.snapshot)
+        worker.snapshot = None
 
     async def _stop(self, worker: WorkerProcess) -> None:
         """Let the worker deliver what its ring holds, and end."""
         try:
-            await worker.ask("stop", None, DRAIN_SECONDS + 1.0)
+            await worker.ask(Stop(), DRAIN_SECONDS + 1.0)
         except (EOFError, TimeoutError):
             log.error("a worker did not stop when told to", extra=fields(worker=worker.index))
             worker.kill()
@@ -193,11 +197,11 @@ class WorkerGroup:
             async with asyncio.timeout(EXIT_SECONDS):
                 await worker.wait()
 
-    def _pass_on(self, sender: WorkerProcess, frame: str) -> None:
+    def _pass_on(self, sender: WorkerProcess, frame: Frame) -> None:
         """Let every other worker's stack hear a frame that one of them got: an answer that another may wait for."""
         for worker in self._workers:
             if worker is not sender and worker.running:
-                worker.tell("frame", frame)
+                worker.tell(frame)
 
     # -- All of them --------------------------------------------------------------------------------------------------
 
@@ -205,61 +209,72 @@ class WorkerGroup:
         """Keep the numbers fresh, the TAP attached, and end workers that are silent."""
         while True:
             await asyncio.sleep(LOOK)
-            await self.refresh()
-            if self._unbooked:
+            told = await self._cut()
+            if self._books.unbooked:
                 await self._book_losses()
-            if not self._tap.queues and await self._tap.reattach():
+            # What was read of a TAP that is gone is known once all have told; only then may they read another.
+            if told and not self._tap.queues and await self._tap.reattach():
                 log.warning("the TAP is back", extra=fields(device=self._tap.name))
                 for worker in self._workers:
-                    worker.tell("queues", None, self._tap.queues_of(worker.index))
+                    worker.tell(Queues(), self._tap.queues_of(worker.index))
             now = time.monotonic()
             for worker in self._workers:
                 if worker.running and now - worker.heard > SILENT_SECONDS:
                     log.error("a worker is silent", extra=fields(worker=worker.index, seconds=SILENT_SECONDS))
                     worker.kill()
 
-    def _show(self) -> None:
-        """Add up what is known."""
-        snapshots = [worker.snapshot for worker in self._workers if worker.snapshot is not None]
-        self._nic.update(snapshots, self._buried, self._lost, self._wire(), bool(self._tap.queues))
+    async def _cut(self, rings: bool = False) -> bool:
+        """Ask all workers at once, and show what they say. Whether all that may read frames have answered."""
+        wire = self._wire()
+        coming = any(not worker.running and not worker.absent for worker in self._workers)
+        asked = (worker.ask(Ask(rings=rings), ASK_SECONDS) for worker in self._workers if worker.running)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        told = not coming and not any(isinstance(answer, BaseException) for answer in answers)
+        self._show(wire.offered - wire.dropped, told)
+        return told
+
+    def _show(self, before: int, told: bool) -> None:
+        """Show what is known; see `Books.cut`."""
+        cut = self._books.cut(self._snapshots(), before, self._wire(), told)
+        self._nic.show(cut, bool(self._tap.queues))
         observed, counted = self.observed, self._nic.counted
         add(counted.loop_lag, Buckets.of(self._lag)).put_into(observed.loop_lag)
-        observed.stack_failures = counted.stack_failures
-        observed.stack_down = next((why for worker in self._workers if (why := _down(worker))), "")
+        observed.stack.failures = counted.stack_failures
+        observed.stack.down = next((why for worker in self._workers if (why := _down(worker))), "")
+
+    def _snapshots(self) -> list[Snapshot]:
+        return [worker.snapshot for worker in self._workers if worker.snapshot is not None]
 
     def _wire(self) -> WireCounters:
-        """The TAP's own count; where it was deleted, the last one, and the workers wait for the next TAP."""
+        """The TAP's own count. Of one that was deleted: what the workers have read of it, all once all have told."""
         try:
-            return self._tap.wire()
+            wire = self._tap.wire()
         except DeviceLost as error:
             log.error("the TAP is lost; waiting for it to come back", extra=fields(problem=str(error)))
-            self._tap.lose(self._accounted() + self._lost)
-            return self._tap.wire()
-
-    def _accounted(self) -> int:
-        """Frames that the workers which are there have read, and those that came to an end in others before."""
-        read = (worker.snapshot.counted.read for worker in self._workers if worker.snapshot is not None)
-        return self._buried.read + sum(read)
+        else:
+            if self._tap.queues:
+                return wire
+        self._tap.lose(max(self._books.handed_out, self._books.accounted(self._snapshots())))
+        return self._tap.wire()
 
     async def _book_losses(self) -> None:
         """Book what dead workers had read and not accounted for. What fails now is tried again at the next look."""
         living = [worker for worker in self._workers if worker.running]
         began = time.monotonic()
         try:
-            answers = await asyncio.gather(
-                *(worker.ask("hold", None, HOLD_SECONDS) for worker in living), return_exceptions=True
-            )
+            asked = (worker.ask(Hold(), HOLD_SECONDS) for worker in living)
+            answers = await asyncio.gather(*asked, return_exceptions=True)
             wire = self._wire()
             held = time.monotonic() - began < HOLD_SECONDS and all(
                 worker in living or worker.absent for worker in self._workers
             )
         finally:
             for worker in living:
-                worker.tell("resume")
-        if held and not any(isinstance(answer, BaseException) for answer in answers):
-            self._lost = max(self._lost, wire.offered - wire.dropped - self._accounted())
-            self._unbooked = False
-        self._show()
+                worker.tell(Resume())
+        told = held and not any(isinstance(answer, BaseException) for answer in answers)
+        if told:
+            self._books.book(self._snapshots(), wire)
+        self._show(0, told)
 
 
 def _down(worker: WorkerProcess) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from asyncnic.devices.device import WireCounters
 from asyncnic.errors import DeviceLost
 from asyncnic.lanes.rules import parse_lanes
 from asyncnic.nic.burst import Burst
@@ -11,23 +10,26 @@ from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
 from asyncnic.service.observed import Unwatchable
-from asyncnic.service.workers.snapshot import Counted, Names, Snapshot, Table, descriptors, total
+from asyncnic.service.workers.books import Cut
+from asyncnic.service.workers.snapshot import Counted, LaneCounted, Names, Snapshot, Table, descriptors, total
 from asyncnic.settings.knobs import Knobs
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceNames:
-    """The names of the TAP that the workers share."""
+    """What is known of the TAP that the workers share, and of their chips, before there is any."""
 
     name: str
     backend: str
+    chip: str
+    mac: bytes
 
 
 class MergedNic:
-    """What all workers together have done, as of the last `update`. Chip and address are the same in all of them.
+    """What all workers together have done, as of the last `show`. Chip and address are the same in all of them.
 
     Args:
-        device: the TAP's names.
+        device: the TAP's names, the chips' name and address.
         knobs: the live knobs, the same in all workers; an automatic budget is shown as the largest of theirs.
     """
 
@@ -42,38 +44,32 @@ class MergedNic:
         self._last_lane = parse_lanes(knobs.lane)[-1].name
         self._accounts = Accounts(0, {})
 
-    def update(self, snapshots: Sequence[Snapshot], buried: Counted, lost: int, wire: WireCounters, up: bool) -> None:
-        """Show new numbers.
-
-        Args:
-            snapshots: of the workers that are there; at least one once there were any.
-            buried: what workers that are gone had counted.
-            lost: frames that those had read and not accounted for.
-            wire: the TAP's own count.
-            up: whether the TAP is there.
-        """
-        self._snapshots = snapshots or self._snapshots
-        self.counted = counted = total(snapshots, buried)
+    def show(self, cut: Cut, up: bool) -> None:
+        """Show a new cut. `up`: whether the TAP is there."""
+        self._snapshots = snapshots = cut.snapshots
+        self.counted = counted = total(snapshots, cut.gone)
         counted.burst_frames.put_into(self.burst_frames)
         counted.delivery_seconds.put_into(self.delivery_seconds)
-        self.device_up = up and all(snapshot.standing.device_up for snapshot in snapshots)
+        self.device_up = up and bool(snapshots) and all(snapshot.standing.device_up for snapshot in snapshots)
         if self.knobs.rx_budget_auto and snapshots:
             self.knobs.rx_budget = max(snapshot.standing.rx_budget for snapshot in snapshots)
         # What belongs to nobody is booked on the last lane, which takes what no rule is for.
         beside = Ledger(
-            lost + wire.dropped, 0, 0, 0, {"kernel": {"tap_queue_full": wire.dropped}, "driver": {"worker_lost": lost}}
+            cut.lost + cut.dropped + cut.untold,
+            0,
+            0,
+            cut.untold,
+            {"kernel": {"tap_queue_full": cut.dropped}, "driver": {"worker_lost": cut.lost}},
         )
         lanes = {}
-        for name, lane in counted.lanes.items():
+        for name, lane in (counted.lanes or {self._last_lane: LaneCounted(Ledger(0, 0, 0, 0), 0)}).items():
             in_flight = sum(snapshot.standing.in_flight.get(name, 0) for snapshot in snapshots)
             ledger = replace(lane.ledger, in_flight=in_flight)
             lanes[name] = LaneAccount(ledger + beside if name == self._last_lane else ledger, lane.delivered_bytes)
-        self._accounts = Accounts(wire.offered, lanes)
+        self._accounts = Accounts(cut.offered, lanes)
 
     def ledger(self) -> Ledger:
-        """Where every frame was. Offered is the TAP's own count; all else was counted by the workers, each at a moment
-        of its own, so that under load frames that were on the way between these moments are missing.
-        """
+        """Where every frame was at the last cut."""
         return self._accounts.total
 
     def accounts(self) -> Accounts:
@@ -82,11 +78,11 @@ class MergedNic:
 
     @property
     def chip(self) -> str:
-        return self._snapshots[0].standing.chip
+        return self.device.chip
 
     @property
     def mac(self) -> bytes:
-        return bytes.fromhex(self._snapshots[0].standing.mac.replace(":", ""))
+        return self.device.mac
 
     @property
     def counters(self) -> Counters:
@@ -121,14 +117,16 @@ class MergedNic:
         Raises:
             DeviceLost: its chip does not answer.
         """
+        if not self._snapshots:
+            raise DeviceLost("no worker is there")
         standing = self._snapshots[0].standing
         if standing.registers_missing:
             raise DeviceLost(standing.registers_missing)
         return standing.registers
 
     def ring_words(self) -> dict[str, list[tuple[int, int, int]]]:
-        """The first worker's."""
-        return self._snapshots[0].standing.ring_words
+        """The first worker's; none when there is no worker."""
+        return self._snapshots[0].standing.ring_words if self._snapshots else {"rx": [], "tx": []}
 
     def watch(self, watcher: Callable[[Burst], None] | None) -> None:
         """Bursts stay in the workers: there are none to show.

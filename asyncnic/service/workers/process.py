@@ -5,10 +5,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from dataclasses import replace
 
 from asyncnic.errors import Failed
-from asyncnic.service.workers.channel import Channel, Message, pair
+from asyncnic.service.workers.channel import ENDED, Line, pair
+from asyncnic.service.workers.messages import Answer, Ask, Failure, Frame, Message, Question, Ready, Start
 from asyncnic.service.workers.snapshot import Snapshot
 
 START_SECONDS = 30.0
@@ -20,20 +22,26 @@ class WorkerProcess:
 
     Args:
         index: its number, from 0.
-        passed_on: called with itself and a frame (hexadecimal) that the other workers shall hear.
+        passed_on: called with itself and a frame that the other workers shall hear.
+
+    Attributes:
+        snapshot: the last one; None before the first and once it is buried.
+        heard: when it last said something, in monotonic seconds.
+        absent: there is no process, not even one that is about to be ready.
+        running: it is ready and reachable.
+        problem: why the last process ended, as far as anybody has said; one line.
     """
 
-    def __init__(self, index: int, passed_on: "Callable[[WorkerProcess, str], None]") -> None:
+    def __init__(self, index: int, passed_on: "Callable[[WorkerProcess, Frame], None]") -> None:
         self.index = index
         self.snapshot: Snapshot | None = None
-        """The last one; None before the first and once it is buried."""
         self.heard = 0.0
-        """When it last said something, in monotonic seconds."""
+        self.absent = True
         self.running = False
-        """Whether it is ready and reachable."""
+        self.problem = ""
         self._passed_on = passed_on
         self._process: asyncio.subprocess.Process | None = None
-        self._channel: Channel | None = None
+        self._line: Line | None = None
         self._ready: asyncio.Future[None] | None = None
         self._questions: dict[int, asyncio.Future[Snapshot]] = {}
         self._number = 0
@@ -43,107 +51,115 @@ class WorkerProcess:
         """The process, if there is one."""
         return self._process.pid if self._process is not None else None
 
-    @property
-    def absent(self) -> bool:
-        """Whether there is no process, not even one that is about to be ready."""
-        return self._process is None or self._process.returncode is not None
-
-    async def start(self, settings: dict[str, Any], descriptors: Sequence[int]) -> None:
-        """Start a process that serves `settings` on the queues `descriptors`; returns when it is ready.
+    async def start(self, start: Start, descriptors: Sequence[int]) -> None:
+        """Start a process that serves what `start` says on the queues `descriptors`; returns when it is ready.
 
         Raises:
-            Failed: it ended, or said why it cannot, or took too long.
+            Failed: it cannot be started, or it ended, or said why it cannot, or took too long. Nothing is left of it.
         """
-        loop = asyncio.get_running_loop()
+        self.absent = False
+        self.problem = ""
+        try:
+            await self._start(start, descriptors)
+        except OSError as error:
+            raise await self._failed(f"it cannot be started: {error.strerror or error}") from None
+        except TimeoutError:
+            raise await self._failed(f"not ready after {START_SECONDS:.0f} s") from None
+        except EOFError:
+            raise await self._failed(ENDED) from None
+        except BaseException:
+            self.kill()
+            raise
+        self.running = True
+
+    async def _start(self, start: Start, descriptors: Sequence[int]) -> None:
         channel, theirs = pair()
-        self._channel, self._ready = channel, loop.create_future()
-        loop.add_reader(channel.fileno(), self._readable)
         with theirs:
+            self._ready = asyncio.get_running_loop().create_future()
+            self._line = Line(channel, self._hear, self._gone)
+            self.tell(start, descriptors)  # before there is anybody: so nothing can come before it
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "asyncnic.service.workers.child", str(theirs.fileno()), str(os.getpid())),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
             )
-        channel.send("start", 0, {"settings": settings, "index": self.index}, descriptors)
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._ready
-                await self.ask("ask", False, START_SECONDS)
-        except TimeoutError:
-            self.kill()
-            raise Failed(f"worker {self.index}: not ready after {START_SECONDS:.0f} s") from None
-        except EOFError:
-            raise Failed(f"worker {self.index}: it ended") from None
-        self.running = True
+        async with asyncio.timeout(START_SECONDS):
+            await self._ready
+        await self.ask(Ask(), START_SECONDS)
 
-    async def ask(self, kind: str, body: Any, seconds: float) -> Snapshot:
-        """Ask for a snapshot, which is kept.
+    async def _failed(self, why: str) -> Failed:
+        """End what there is of the process, and say why."""
+        self.kill()
+        await self.wait()
+        return Failed(f"worker {self.index}: {self.problem or why}")
+
+    async def ask(self, question: Question, seconds: float) -> Snapshot:
+        """Ask, with a number of our own, and keep the answer as `snapshot`.
 
         Raises:
             TimeoutError: there was no answer within `seconds`.
             EOFError: the worker is gone.
         """
-        if self._channel is None:
+        if self._line is None:
             raise EOFError
         self._number += 1
         number = self._number
         future = self._questions[number] = asyncio.get_running_loop().create_future()
         try:
-            self._channel.send(kind, number, body)
+            self.tell(replace(question, number=number))
             async with asyncio.timeout(seconds):
                 snapshot: Snapshot = await future
                 return snapshot
         finally:
             del self._questions[number]
 
-    def tell(self, kind: str, body: Any = None, descriptors: Sequence[int] = ()) -> None:
-        """Say something that needs no answer."""
-        if self._channel is not None:
-            self._channel.send(kind, 0, body, descriptors)
+    def tell(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Say something. A worker that has let too much of it wait is ended."""
+        if self._line is not None:
+            self._line.send(message, descriptors)
 
     async def wait(self) -> int:
         """Wait until the process has ended and everything that it said is heard; its exit code."""
         code = await self._process.wait() if self._process is not None else 0
-        self._readable()
-        self._gone("it ended")
+        if self._line is not None:
+            self._line.read()
+        self._gone(ENDED)
+        self._process = None
+        self.absent = True
         return code
 
     def kill(self) -> None:
         """End the process at once."""
         if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                self._process.kill()
 
-    def _readable(self) -> None:
-        try:
-            while self._channel is not None and (message := self._channel.receive()) is not None:
-                self._hear(message)
-        except EOFError:
-            self._gone("it ended")
-
-    def _hear(self, message: Message) -> None:
+    def _hear(self, message: Message, descriptors: Sequence[int]) -> None:
         self.heard = time.monotonic()
-        if message.kind == "answer":
-            self.snapshot = Snapshot.from_json(message.body)
-            question = self._questions.get(message.number)
-            if question is not None and not question.done():
-                question.set_result(self.snapshot)
-        elif message.kind == "frame":
-            self._passed_on(self, message.body)
-        elif self._ready is not None and not self._ready.done():
-            if message.kind == "ready":
+        match message:
+            case Answer(number, snapshot):
+                self.snapshot = snapshot
+                question = self._questions.get(number)
+                if question is not None and not question.done():
+                    question.set_result(snapshot)
+            case Frame():
+                self._passed_on(self, message)
+            case Ready() if self._ready is not None and not self._ready.done():
                 self._ready.set_result(None)
-            else:
-                self._gone(message.body)
+            case Failure(problem):
+                self.problem = problem
 
     def _gone(self, why: str) -> None:
-        """Let go of the channel; whoever waits for an answer gets none."""
+        """Let go of the line; whoever waits for an answer gets none. A process that makes no sense is ended."""
         self.running = False
-        if self._channel is not None:
-            asyncio.get_running_loop().remove_reader(self._channel.fileno())
-            self._channel.close()
-            self._channel = None
-        if self._ready is not None and not self._ready.done():
-            self._ready.set_exception(Failed(f"worker {self.index}: {why}"))
-        for question in self._questions.values():
-            if not question.done():
-                question.set_exception(EOFError())
+        if why != ENDED:
+            self.problem = self.problem or why
+            self.kill()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        waiting = [self._ready, *self._questions.values()]
+        for future in waiting:
+            if future is not None and not future.done():
+                future.set_exception(EOFError())
+                future.exception()  # it may be that nobody waits

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
-
 from asyncnic.errors import DeviceLost
 from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
@@ -117,8 +115,6 @@ class Standing:
     queue_frames: int
     stack_down: str
     ring_descriptors: Table
-    chip: str
-    mac: str
     registers: Names = field(default_factory=dict)
     registers_missing: str = ""
     ring_words: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
@@ -133,18 +129,6 @@ class Snapshot:
 
     counted: Counted
     standing: Standing
-
-    def as_json(self) -> Any:
-        """The snapshot as JSON's types."""
-        return _ADAPTER.dump_python(self, mode="json")
-
-    @staticmethod
-    def from_json(value: Any) -> "Snapshot":
-        """The snapshot that `as_json` made `value` of."""
-        return _ADAPTER.validate_python(value)
-
-
-_ADAPTER = TypeAdapter(Snapshot)
 
 
 def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
@@ -165,7 +149,7 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             counters=nic.counters,
             receive_errors=nic.receive_errors,
             transmit_errors=nic.transmit_errors,
-            stack_failures=observed.stack_failures,
+            stack_failures=observed.stack.failures,
             events=dict(observed.events()),
             outcomes={protocol: dict(outcomes) for protocol, outcomes in observed.outcomes().items()},
             burst_frames=Buckets.of(nic.burst_frames),
@@ -176,10 +160,8 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             device_up=nic.device_up,
             in_flight={name: lane.ledger.in_flight for name, lane in lanes.items()},
             queue_frames=nic.queue_frames,
-            stack_down=observed.stack_down or observed.stack_trouble(),
+            stack_down=observed.stack.down or observed.stack_trouble(),
             ring_descriptors=nic.ring_descriptors(),
-            chip=nic.chip,
-            mac=observed.mac,
             registers=registers,
             registers_missing=missing,
             ring_words=nic.ring_words() if rings else {},

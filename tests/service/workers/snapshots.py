@@ -42,7 +42,5 @@ def snapshot(read: int, delivered: int, in_flight: int = 0, filtered: int = 0, u
         queue_frames=0,
         stack_down="",
         ring_descriptors={"rx": {"card": 250, "host": 6}, "tx": {"card": 0, "host": 64}},
-        chip="Am79C970A",
-        mac="02:00:00:00:00:0a",
     )
     return Snapshot(counted(read, delivered, filtered), standing)

@@ -3,70 +3,23 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from asyncnic.errors import DeviceError, Failed
 from asyncnic.service.workers.group import WorkerGroup, open_workers
 from asyncnic.settings.model import load
-from tests.wire import keep_quiet, make_tap
-
-PATIENCE = 30.0
-HOST, MAC = "192.0.2.2", "02:00:00:00:00:0a"
-
-
-def send(count: int, flows: int = 32) -> None:
-    """Offer so many datagrams, from `flows` source ports in turn."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(flows)]
-    for number in range(count):
-        sockets[number % flows].sendto(b"x" * 18, (HOST, 7))
-    for out in sockets:
-        out.close()
-
-
-def make_shared_tap(name: str) -> None:
-    subprocess.run(["ip", "tuntap", "add", name, "mode", "tap", "multi_queue"], check=True)
-    subprocess.run(["ip", "address", "add", "192.0.2.1/24", "dev", name], check=True)
-    keep_quiet(name)
-    subprocess.run(["ip", "link", "set", name, "up"], check=True)
-    subprocess.run(["ip", "neighbour", "add", HOST, "lladdr", MAC, "dev", name], check=True)
-
-
-@asynccontextmanager
-async def workers(tap: str, **flags: str) -> AsyncIterator[WorkerGroup]:
-    """Two workers that serve, drained in the end, with what they were offered all accounted for."""
-    given = {"device": f"tap:{tap}", "mac": MAC, "workers": "2", "stack": "sink", "log_level": "error", **flags}
-    async with open_workers(load(given, {}, None)) as group:
-        running = asyncio.create_task(group.run())
-        try:
-            yield group
-        finally:
-            group.finish()
-            await asyncio.wait_for(running, PATIENCE)
-        assert group.observed.nic.ledger().imbalance == 0, group.observed.nic.ledger()
-
-
-async def until_delivered(group: WorkerGroup, frames: int) -> None:
-    """Wait until the workers have delivered so many frames together."""
-    async with asyncio.timeout(PATIENCE):
-        while group.observed.nic.ledger().delivered < frames:
-            await asyncio.sleep(0.02)
-            await group.refresh()
-
-
-async def until_restarted(group: WorkerGroup, restarts: int) -> None:
-    """Wait until workers have been started again so many times, and all are there."""
-    async with asyncio.timeout(PATIENCE):
-        while group.observed.worker_restarts < restarts or group.observed.stack_down:
-            await asyncio.sleep(0.02)
-
-
-def pids(group: WorkerGroup) -> list[int]:
-    return [worker.pid for worker in group._workers if worker.pid is not None]
+from tests.service.workers.serving import (
+    HOST,
+    PATIENCE,
+    make_shared_tap,
+    send,
+    until_delivered,
+    until_restarted,
+    workers,
+)
+from tests.wire import make_tap
 
 
 async def test_frames_of_many_flows_reach_all_workers_and_one_sum(tap_name: str) -> None:
@@ -96,12 +49,12 @@ async def test_a_killed_worker_comes_back_and_its_frames_are_booked(tap_name: st
         await asyncio.to_thread(send, 200)
         await until_delivered(group, 200)
         before = group.observed.nic.ledger()
-        victim = pids(group)[0]
+        victim = group.pids[0]
         os.kill(victim, signal.SIGSTOP)
         await asyncio.to_thread(send, 200)  # what waits in the dead worker's queue is the next one's
         os.kill(victim, signal.SIGKILL)
         await until_restarted(group, 1)
-        assert victim not in pids(group)
+        assert victim not in group.pids
         await until_delivered(group, before.delivered + 200 - group.observed.nic.ledger().dropped_at("driver"))
         after = group.observed.nic.ledger()
         assert after.imbalance == 0
@@ -113,9 +66,9 @@ async def test_a_worker_that_is_silent_is_replaced(tap_name: str, monkeypatch: p
     monkeypatch.setattr("asyncnic.service.workers.group.SILENT_SECONDS", 3.0)
     make_shared_tap(tap_name)
     async with workers(tap_name) as group:
-        os.kill(pids(group)[1], signal.SIGSTOP)
+        os.kill(group.pids[1], signal.SIGSTOP)
         async with asyncio.timeout(PATIENCE):
-            while group.observed.stack_down != "worker 1 does not answer":
+            while group.observed.stack.down != "worker 1 does not answer":
                 await asyncio.sleep(0.02)
         await until_restarted(group, 1)
         await asyncio.to_thread(send, 100)
@@ -125,7 +78,7 @@ async def test_a_worker_that_is_silent_is_replaced(tap_name: str, monkeypatch: p
 async def test_knobs_reach_all_workers_and_those_that_come_later(tap_name: str) -> None:
     make_shared_tap(tap_name)
     async with workers(tap_name) as group:
-        os.kill(pids(group)[1], signal.SIGKILL)
+        os.kill(group.pids[1], signal.SIGKILL)
         await until_restarted(group, 1)
         group.observed.nic.knobs.rx_budget = 1
         group.observed.nic.knobs.tap_queue = 300
@@ -201,7 +154,7 @@ async def test_a_tap_that_was_deleted_is_waited_for(tap_name: str) -> None:
         await asyncio.to_thread(send, 100)
         await until_delivered(group, delivered + 100)
         assert group.observed.nic.ledger().imbalance == 0
-        assert group.observed.worker_restarts == 0
+        assert group.observed.workforce.restarts == 0
 
 
 async def test_a_stack_that_raises_is_started_again_in_its_worker(
@@ -216,8 +169,8 @@ async def test_a_stack_that_raises_is_started_again_in_its_worker(
     async with workers(tap_name, stack="upset:stack", log_level="error") as group:
         await asyncio.to_thread(send, 5)
         await until_delivered(group, 5)
-        assert group.observed.stack_failures >= 5
-        assert group.observed.worker_restarts == 0
+        assert group.observed.stack.failures >= 5
+        assert group.observed.workforce.restarts == 0
 
 
 async def test_a_worker_that_cannot_start_says_why(tap_name: str) -> None:

@@ -1,21 +1,15 @@
-"""Adding workers up, and carrying their numbers from process to process."""
+"""Adding workers up."""
 
-import json
 from dataclasses import fields
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncnic.nic.counters import Counters
-from asyncnic.service.workers.snapshot import Counted, Snapshot, add, descriptors, total
+from asyncnic.service.workers.snapshot import Counted, add, descriptors, total
 from tests.service.workers.snapshots import counted, snapshot
 
 COUNTS = st.builds(Counters, **{one.name: st.integers(0, 10**12) for one in fields(Counters)})
-
-
-def test_a_snapshot_survives_the_channel() -> None:
-    before = snapshot(10, 7, 2, 1)
-    assert Snapshot.from_json(json.loads(json.dumps(before.as_json()))) == before
 
 
 def test_counts_add_up() -> None:
