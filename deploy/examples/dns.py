@@ -25,6 +25,8 @@ class Responder(asyncio.DatagramProtocol):
             query = DNSRecord.parse(data)
         except DNSError:
             return
+        if query.header.qr:  # somebody's answer: two responders would answer each other for ever
+            return
         reply = query.reply()
         address = ZONE.get(str(query.q.qname))
         if address is None:

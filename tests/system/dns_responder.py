@@ -32,6 +32,8 @@ class Responder(asyncio.DatagramProtocol):
             question = DNSRecord.parse(data)
         except DNSError:
             return
+        if question.header.qr:
+            return
         reply = question.reply()
         if question.q.qname != NAME:
             reply.header.rcode = RCODE.NXDOMAIN

@@ -178,7 +178,7 @@ class Endpoint(asyncio.DatagramTransport):
             self._buffered -= len(data) + HEADER
             if sent is not Sent.TAKEN:
                 self._tell(sent)
-        if self._paused and self._buffered <= self._low and not self._closing:
+        if self._paused and self._buffered <= self._low and not self._ended:
             self._paused = False
             self._guard(self._protocol.resume_writing)
         if self._buffer:

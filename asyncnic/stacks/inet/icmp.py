@@ -30,6 +30,14 @@ None and the path's MTU; now."""
 # Errors that concern a connected endpoint at once (RFC 1122 section 4.2.3.9 calls them hard).
 _HARD = {PROTOCOL_UNREACHABLE: errno.ENOPROTOOPT, PORT_UNREACHABLE: errno.ECONNREFUSED}
 _TCP_ERRORS = {NET_UNREACHABLE: errno.ENETUNREACH, **_HARD}
+_UDP_ERRORS = {
+    **_HARD,
+    TOO_BIG: errno.EMSGSIZE,
+    **{6: errno.ENETUNREACH, 7: errno.EHOSTDOWN, 8: errno.ENONET},  # destination unknown, source isolated
+    **{9: errno.ENETUNREACH, 10: errno.EHOSTUNREACH, 13: errno.EHOSTUNREACH},  # prohibited
+    **{14: errno.EHOSTUNREACH, 15: errno.EHOSTUNREACH},  # precedence
+}
+"""Codes of unreachability that a connected UDP socket is told of, as Linux has it: what does not pass by itself."""
 _OTHERS = {TIME_EXCEEDED: errno.EHOSTUNREACH, PARAMETER_PROBLEM: errno.EPROTO}
 
 
@@ -114,8 +122,11 @@ class Icmp:
                 number = _TCP_ERRORS.get(code, errno.EHOSTUNREACH) if kind == UNREACHABLE else _OTHERS[kind]
                 hard = kind == UNREACHABLE and code in _HARD
                 told = self._tell_tcp(source, target, quoted[size:], _error_of(number), hard, 0, now)
-        elif protocol == UDP and kind == UNREACHABLE and code in _HARD:
-            told = self._tell(source, target, quoted[size:], _error_of(_HARD[code]))
+        elif protocol == UDP:
+            number = (
+                _UDP_ERRORS.get(code, 0) if kind == UNREACHABLE else errno.EPROTO if kind == PARAMETER_PROBLEM else 0
+            )
+            told = bool(number) and self._tell(source, target, quoted[size:], _error_of(number))
         return Outcome.ICMP_ERROR_DELIVERED if told else Outcome.ICMP_ERROR_IGNORED
 
 

@@ -25,6 +25,11 @@ REDIRECT = 137
 _HEADER = 8
 _QUOTE = LEAST_MTU - IP_HEADER - _HEADER
 _TCP_ERRORS = {NO_ROUTE: errno.ENETUNREACH, PROHIBITED: errno.EACCES, PORT_UNREACHABLE: errno.ECONNREFUSED}
+_UDP_ERRORS = {
+    **{NO_ROUTE: 0, 2: 0, 3: 0, PORT_UNREACHABLE: errno.ECONNREFUSED},
+    **{PROHIBITED: errno.EACCES, 5: errno.EACCES, 6: errno.EACCES},
+}
+"""What a connected UDP socket is told of unreachability, as Linux has it: 0, nothing, of what may pass by itself."""
 _LISTENERS = frozenset((130, 131, 132, 143))
 
 QUERY = 130
@@ -130,6 +135,8 @@ class Icmpv6:
             return Outcome.ICMPV6_ERROR_IGNORED
         source, target = bytes(quoted[8:24]), bytes(quoted[24:40])
         segment = quoted[IP_HEADER:] if quoted[6] == TCP and len(quoted) >= IP_HEADER + 8 else None
+        upper = upper_layer(quoted[6], quoted[IP_HEADER:])
+        datagram = upper[1] if upper is not None and upper[0] == UDP and len(upper[1]) >= _HEADER else None
         if kind == TOO_BIG:
             if not self._ip.owns(source):
                 return Outcome.ICMPV6_ERROR_IGNORED
@@ -137,6 +144,8 @@ class Icmpv6:
             self._ip.lower_path_mtu(target, mtu, now)
             if segment is not None:
                 self._tell_tcp(source, target, segment, None, False, mtu, now)
+            if datagram is not None:
+                self._tell(source, target, datagram, OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE)))
             return Outcome.ICMPV6_PACKET_TOO_BIG
         code, told = data[1], False
         if segment is not None:
@@ -146,7 +155,7 @@ class Icmpv6:
             elif kind == PARAMETER_PROBLEM:
                 number, hard = errno.EPROTO, code == BAD_NEXT_HEADER
             told = self._tell_tcp(source, target, segment, OSError(number, os.strerror(number)), hard, 0, now)
-        elif kind == UNREACHABLE and code == PORT_UNREACHABLE and quoted[6] == UDP and len(quoted) >= IP_HEADER + 8:
-            refused = OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-            told = self._tell(source, target, quoted[IP_HEADER:], refused)
+        elif datagram is not None and kind in (UNREACHABLE, PARAMETER_PROBLEM):
+            number = _UDP_ERRORS.get(code, errno.EPROTO) if kind == UNREACHABLE else errno.EPROTO
+            told = bool(number) and self._tell(source, target, datagram, OSError(number, os.strerror(number)))
         return Outcome.ICMPV6_ERROR_DELIVERED if told else Outcome.ICMPV6_ERROR_IGNORED

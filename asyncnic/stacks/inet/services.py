@@ -1,6 +1,7 @@
 """Services that come with the stack (RFC 862 echo, RFC 863 discard), and the names by which all services are asked for.
 
-A service is a `asyncio.DatagramProtocol` and nothing of this stack: it would run on the kernel's as well.
+A service is a `asyncio.DatagramProtocol` and nothing of this stack: it would run on the kernel's as well. None answers
+what could be an answer: see `UdpEcho`.
 """
 
 import asyncio
@@ -8,19 +9,32 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+SYSTEM_PORTS = 1024
+"""Ports below are assigned to services (RFC 6335 section 6); clients have others."""
+
 
 class UdpEcho(asyncio.DatagramProtocol):
-    """Sends every datagram back (RFC 862)."""
+    """Sends every datagram back (RFC 862), but for those that could be a service's answer.
+
+    One forged datagram would keep two services answering each other for ever (CVE-2024-2169). So what comes from a
+    system port (below 1024, where services are) or from the echo's own port number is counted in `ignored`, and that
+    is all.
+    """
 
     def __init__(self) -> None:
         self.datagrams = 0
+        self.ignored = 0
 
     def connection_made(self, transport: Any) -> None:
         self.sendto: Callable[[bytes, Any], None] = transport.sendto
+        self.port: int = transport.get_extra_info("sockname")[1]
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self.datagrams += 1
-        self.sendto(data, addr)
+        if addr[1] < SYSTEM_PORTS or addr[1] == self.port:
+            self.ignored += 1
+        else:
+            self.sendto(data, addr)
 
 
 class UdpDiscard(asyncio.DatagramProtocol):
