@@ -1,7 +1,9 @@
-"""Which twin of the hot path runs: the compiled one where it was built, else plain Python.
+"""Which form of the hot path runs: the compiled one where it was built, else plain Python.
 
-`IMPLEMENTATION` says which. The variable ASYNCNIC_HOT_PATH=plain asks for plain Python although the compiled twin is
-there: that is how the tests hold both to the same expectations. Nothing but the choice is made here.
+`IMPLEMENTATION` says which. The variable ASYNCNIC_HOT_PATH=plain asks for plain Python although the compiled form is
+there: that is how the tests hold both to the same expectations. What is plain in this package (transmit.py, wire.py) is
+compiled from the same text under another name; what is plain elsewhere has a twin in _compiled.pyx. Nothing but the
+choice is made here.
 """
 
 import importlib
@@ -14,20 +16,22 @@ VARIABLE = "ASYNCNIC_HOT_PATH"
 _T = TypeVar("_T")
 
 
-def _load() -> ModuleType | None:
+def _load(name: str) -> ModuleType | None:
     if os.environ.get(VARIABLE) == "plain":
         return None
     try:
-        return importlib.import_module("asyncnic.hot._compiled")
+        return importlib.import_module(f"asyncnic.hot._{name}")
     except ImportError:
         return None
 
 
-_compiled = _load()
+_compiled = _load("compiled")
 IMPLEMENTATION = "plain" if _compiled is None else "compiled"
 
 
 def choose(plain: _T) -> _T:
-    """The compiled twin of `plain`, a function or class of the same name; `plain` itself where there is none."""
-    name = getattr(plain, "__name__")  # noqa: B009 - a type variable has no such attribute to mypy
-    return plain if _compiled is None else cast(_T, getattr(_compiled, name))
+    """The compiled form of `plain`, a function or class of the same name; `plain` itself where there is none."""
+    name, module = getattr(plain, "__name__"), getattr(plain, "__module__")  # noqa: B009 - no attributes to mypy
+    package, _, last = module.rpartition(".")
+    found = _load(last) if package == "asyncnic.hot" else _compiled
+    return plain if found is None else cast(_T, getattr(found, name))

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from asyncnic.devices import open_device
 from asyncnic.devices.device import Device, DeviceOptions, Lane, LaneCounters, WireCounters
 from asyncnic.errors import DeviceError, DeviceLost
+from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.logs import describe, fields
 from asyncnic.nic.burst import Burst, Clock
 from asyncnic.nic.counters import Counters
@@ -123,6 +124,13 @@ class Nic:
     def try_send(self, frame: bytes | bytearray | memoryview) -> bool:
         """The same for whoever awaits `writable` and tries again: False: nothing is dropped, and nothing counted."""
         return self._transmit.try_send(frame)
+
+    @property
+    def slots(self) -> TransmitSlots:
+        """The transmit ring's descriptors, for stacks that write headers and payload there themselves. What is put
+        there is sent, and counted, as by `try_send`.
+        """
+        return self._transmit.slots
 
     async def writable(self) -> None:
         """Suspend, then return when `send` has room; while the device is lost, when it is back. After the stop without

@@ -6,9 +6,9 @@ business, and what it does in which state is in state.py.
 
 import asyncio
 
+from asyncnic.hot.transmit import BUFFER_SIZE
 from asyncnic.nic.state import Life, State
 from asyncnic.pcnet32.driver.driver import Driver
-from asyncnic.pcnet32.driver.transmit_ring import BUFFER_SIZE
 
 POLL_INTERVAL = 0.001
 """Seconds between looks at a transmit ring that is full."""
@@ -30,7 +30,13 @@ class Transmit:
     def __init__(self, driver: Driver, life: Life) -> None:
         self._driver = driver
         self._life = life
-        self._kick_due = False
+        self._loop = asyncio.get_running_loop()
+        self.slots = driver.tx.slots
+        """For stacks that write into descriptors themselves: what is put there is sent and counted as by `try_send`."""
+        self.slots.kick = self.kick
+        self.slots.on_first = self._kick_soon
+        life.tell(self._changed)
+        self._changed()
 
     def send(self, frame: bytes | bytearray | memoryview) -> bool:
         """Put a frame (from 14 octets on, without FCS) on the ring. False: it was dropped, and counted in the ring's
@@ -56,12 +62,7 @@ class Transmit:
         driver = self._driver
         if not driver.tx.room:
             driver.kick()
-        if not driver.transmit(frame):
-            return False
-        if not self._kick_due:
-            self._kick_due = True
-            asyncio.get_running_loop().call_soon(self.kick)
-        return True
+        return driver.transmit(frame)
 
     async def writable(self) -> None:
         """Suspend, then return when the ring has room; while the device is lost, when it is back.
@@ -82,10 +83,15 @@ class Transmit:
 
     def kick(self) -> None:
         """Make the card look at the ring, where something was sent since it last did."""
-        if self._kick_due:
-            self._kick_due = False
-            if self._life.present:
-                self._driver.kick()
+        if self.slots.unseen and self._life.present:
+            self._driver.kick()
+
+    def _kick_soon(self) -> None:
+        """A frame was put; those that follow in this turn of the loop go with it."""
+        self._loop.call_soon(self.kick)
+
+    def _changed(self) -> None:
+        self.slots.open = self._life.present
 
     async def drain(self) -> None:
         """Give the card time to send what it was given, some 20 ms at most."""

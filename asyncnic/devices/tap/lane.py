@@ -52,7 +52,7 @@ class TapLane:
 
         A lane that has no queue of its own can still send on another's: then it does not read.
         """
-        self._file = io.FileIO(fd, "r+")
+        self._file = self.port.wire_file = io.FileIO(fd, "r+")
         self._reads = reads
         self.port.link_up = True
 
@@ -70,7 +70,7 @@ class TapLane:
         self._steering = None
         if self._file is not None:
             self._file.close()
-            self._file = None
+            self._file = self.port.wire_file = None
         self.port.link_up = False
 
     def fileno(self) -> int | None:

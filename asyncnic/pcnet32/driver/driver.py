@@ -257,6 +257,7 @@ class Driver:
 
     def kick(self) -> None:
         """Make the card look at the transmit ring now. INEA rides on every CSR0 write, so it is kept as it is."""
+        self.tx.slots.unseen = 0
         self.write_csr(reg.CSR_STATUS, reg.CSR0_TDMD | (reg.CSR0_INEA if self._interrupts_on else 0))
 
     # -- Registers ----------------------------------------------------------------------------------------------------

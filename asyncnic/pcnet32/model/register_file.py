@@ -97,6 +97,7 @@ class Registers:
             self._load_padr()
             core.rx_length = core.rx_count = core.tx_length = core.tx_count = 1
         self._receiver.reconfigure()
+        self._transmitter.reconfigure()
 
     # CSR0 (section 3.1).
 
@@ -144,6 +145,7 @@ class Registers:
         core.tx_length = core.tx_count = block.tx_length
         csr[reg.CSR_STATUS] = csr[reg.CSR_STATUS] & ~reg.CSR0_STOP | reg.CSR0_INIT | reg.CSR0_IDON
         self._receiver.reconfigure()
+        self._transmitter.reconfigure()
 
     def _start(self) -> None:
         csr = self._core.csr
@@ -193,8 +195,10 @@ class Registers:
                 core.rx_base = csr[reg.RX_RING_BASE] | csr[reg.RX_RING_BASE + 1] << 16
                 core.tx_base = csr[reg.TX_RING_BASE] | csr[reg.TX_RING_BASE + 1] << 16
                 self._receiver.reconfigure()
+                self._transmitter.reconfigure()
             elif number in _FILTER_REGISTERS:
                 self._receiver.reconfigure()
+                self._transmitter.reconfigure()
 
     def _write_ring_register(self, number: int, value: int) -> None:
         """CSR72 to CSR78: positions and lengths, negative on silicon (section 3.10)."""
@@ -215,6 +219,7 @@ class Registers:
             core.rx_count = min(core.rx_count, core.rx_length)
             core.tx_count = min(core.tx_count, core.tx_length)
         self._receiver.reconfigure()
+        self._transmitter.reconfigure()
 
     def read_csr(self, number: int) -> int:
         """Read a CSR: 16 bits, but CSR88, which gives all 32 of the chip id where the access is wide enough."""
@@ -285,6 +290,7 @@ class Registers:
                 core.style = reg.STYLE_LANCE
                 value = reg.BCR20_CSRPCNET | (0 if self._quirks.illegal_style_reads_zero else style)
             self._receiver.reconfigure()
+            self._transmitter.reconfigure()
         elif number == reg.BCR_BURST_CONTROL and not self._quirks.dwio_by_bcr18:
             value = value & ~reg.BCR18_DWIO | core.bcr[number] & reg.BCR18_DWIO
         if number in _WRITABLE_BCRS:

@@ -1,18 +1,25 @@
 """The model's transmitter: frames out of descriptors (section 8 of the chip's fact sheet).
 
-It walks the transmit ring when it is told to look; when to look, on TDMD or after some time, is model.py's and the
-device's business. It puts no FCS on the wire: a TAP wants none.
+It walks the transmit ring when it is told to look; when to look, on TDMD or after some time, is chip.py's and the
+device's business. It puts no FCS on the wire: a TAP wants none. Two ways lead through it: where the wire is a file, the
+usual frames, one descriptor each, are written in one loop from where they lie (hot/wire.py); whatever is not usual is
+sent frame by frame as the data sheet has it.
 """
 
+import io
 from collections.abc import Callable
 
+from asyncnic import hot
+from asyncnic.hot.wire import FrameWriter
 from asyncnic.pcnet32 import descriptors as desc
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.model.core import BusFault, Core
 from asyncnic.pcnet32.model.direct_reader import MIN_FRAME
+from asyncnic.pcnet32.model.quirks import SILICON
 from asyncnic.pcnet32.model.receive import EMULATOR_MAX_FRAME, MAX_FRAME, ReceiveUnit
 
 _MAX_ETHERNET = 1518  # octets with FCS; one more is babble
+_FrameWriter = hot.choose(FrameWriter)
 
 
 class Transmitter:
@@ -24,7 +31,7 @@ class Transmitter:
         send: takes a frame without FCS, valid only during the call; False when the wire refused it.
     """
 
-    __slots__ = ("_busy", "_core", "_frame", "_receiver", "_send", "_size", "_with_fcs")
+    __slots__ = ("_busy", "_core", "_frame", "_receiver", "_send", "_size", "_with_fcs", "_writer", "file")
 
     def __init__(self, core: Core, receiver: ReceiveUnit, send: Callable[[memoryview], bool]) -> None:
         self._core = core
@@ -34,6 +41,18 @@ class Transmitter:
         self._frame = memoryview(bytearray(MAX_FRAME))
         self._size = -1  # octets of the frame in hand; -1: none
         self._with_fcs = False
+        self._writer: FrameWriter | None = None
+        self.file: io.FileIO | None = None
+
+    def reconfigure(self) -> None:
+        """The ring's place or length, or the style have changed."""
+        core = self._core
+        start = -1
+        if core.style == reg.STYLE_PCNET_PCI and core.quirks == SILICON:
+            start = core.reach(core.tx_base, desc.DESCRIPTOR_SIZE * core.tx_length)
+        memory = core.memory
+        usable = start >= 0 and not start % desc.RING_ALIGNMENT
+        self._writer = _FrameWriter(memory.octets, memory.words, memory.bus, start // 4) if usable else None
 
     def look(self) -> None:
         """Send what the chip owns, as on TDMD. Does nothing while the transmitter is off."""
@@ -45,7 +64,8 @@ class Transmitter:
             return
         self._busy = True
         try:
-            self._walk()
+            if self.file is None or not self._write_burst(self.file):
+                self._walk()
         except BusFault:
             core.fault()
         finally:
@@ -60,6 +80,27 @@ class Transmitter:
             return core.usable(core.tx_base, core.tx_address(), core.load(core.tx_address(), 16)[1])
         except BusFault:
             return False
+
+    def _write_burst(self, file: io.FileIO) -> bool:
+        """Send the usual frames at the head of the ring. True when the card owns no more."""
+        core, writer = self._core, self._writer
+        inside = core.csr[reg.MODE] & reg.MODE_LOOP or not core.link_up or not core.bus_master
+        if writer is None or inside or core.csr[reg.EXTENDED_CONTROL] & reg.CSR5_LTINTEN:
+            return False
+        sent, length = 0, core.tx_length
+        while sent < length and not (sent and writer.stopped):
+            first = length - core.tx_count
+            done = writer.write(file, first, min(length, first + length - sent)) - first
+            if not done:
+                break
+            sent += done
+            core.tx_count = core.tx_count - done or length
+        if sent:
+            core.counters.transmitted += sent
+            core.csr[reg.FEATURES] |= reg.CSR4_TXSTRT
+            if not core.csr[reg.EXTENDED_CONTROL] & reg.CSR5_TOKINTD:
+                core.csr[reg.CSR_STATUS] |= reg.CSR0_TINT
+        return writer.stopped or sent == length
 
     def _walk(self) -> None:
         """Take descriptors in order until one is not the chip's, each at most once (section 8.1). Raises BusFault."""

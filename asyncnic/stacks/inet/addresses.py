@@ -3,7 +3,7 @@
 No routes and no life cycle: life.py says which addresses are in use.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Interface, IPv6Interface
 
 Interface = IPv4Interface | IPv6Interface
@@ -52,12 +52,13 @@ class Addresses:
         gateway: of the family, 4 or 16 octets; None: there is none.
 
     `usable` and `tentative` are disjoint sets of addresses as octets; `groups` are the multicast and broadcast
-    addresses that this host listens to.
+    addresses that this host listens to. `on_change` is called when one begins or ceases to be used.
     """
 
-    __slots__ = ("_broadcasts", "_gateway", "_networks", "_sources", "groups", "tentative", "usable")
+    __slots__ = ("_broadcasts", "_gateway", "_networks", "_sources", "groups", "on_change", "tentative", "usable")
 
     def __init__(self, interfaces: Iterable[Interface], tentative: bool = False, gateway: bytes | None = None) -> None:
+        self.on_change: Callable[[], None] = _nothing
         self.usable: dict[bytes, None] = {}
         self.tentative: dict[bytes, None] = {}
         self.groups: set[bytes] = set()
@@ -91,6 +92,7 @@ class Addresses:
             if wanted:
                 kept[address] = None
         self._sources.clear()
+        self.on_change()
         return True
 
     def is_broadcast(self, address: bytes) -> bool:
@@ -156,3 +158,7 @@ def _scope(address: bytes) -> int:
 def _label(address: bytes) -> int:
     """RFC 6724 section 2.1's label of an address of 16 octets (0 of one of 4): like goes with like."""
     return next(label for prefix, label in _LABELS if address.startswith(prefix)) if len(address) == 16 else 0
+
+
+def _nothing() -> None:
+    pass

@@ -13,11 +13,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from asyncnic.hot.transmit import Sender
 from asyncnic.stacks.inet.outcomes import Totals
-from asyncnic.stacks.inet.packet import Sent
+from asyncnic.stacks.inet.packet import UDP_HEADER, Sent
 from asyncnic.stacks.inet.peer import Address, Peer, Route, socket_address
 from asyncnic.stacks.inet.socketview import SocketView
-from asyncnic.stacks.inet.udp import HEADER, LARGEST, WILDCARDS, Udp
+from asyncnic.stacks.inet.udp import LARGEST, WILDCARDS, Udp
 
 HIGH_WATER = 64 * 1024
 TARGETS = 1024
@@ -105,6 +106,9 @@ class Endpoint(asyncio.DatagramTransport):
         self._paused = False
         self._closing = False
         self._ended = False
+        self._sender = udp.sender(self.sendto, self._buffer)
+        if self._sender is not None:
+            self.sendto = self._sender  # type: ignore[method-assign]
         names: dict[str, Any] = {"sockname": socket_address(self._address, self._port)}
         if remote is not None:
             names["peername"] = socket_address(*remote)
@@ -163,6 +167,8 @@ class Endpoint(asyncio.DatagramTransport):
                 self._hold(octets, route)
             elif sent is not Sent.TAKEN:
                 self._tell(sent)
+            elif self._sender is not None:
+                self._learn_way(self._sender, addr, route)
 
     def flush(self) -> bool:
         """Send what is buffered until there is no room again; True when nothing is left.
@@ -175,7 +181,7 @@ class Endpoint(asyncio.DatagramTransport):
             if sent is Sent.FULL:
                 break
             self._buffer.popleft()
-            self._buffered -= len(data) + HEADER
+            self._buffered -= len(data) + UDP_HEADER
             if sent is not Sent.TAKEN:
                 self._tell(sent)
         if self._paused and self._buffered <= self._low and not self._ended:
@@ -193,6 +199,8 @@ class Endpoint(asyncio.DatagramTransport):
         if self._closing:
             return
         self._closing = True
+        if self._sender is not None:
+            self._sender.closed = True
         self._udp.close(self, self._address, self._port)
         if not self._buffer:
             self._end()
@@ -265,6 +273,15 @@ class Endpoint(asyncio.DatagramTransport):
         route = self._routes[addr] = host, port, self._address
         return route
 
+    def _learn_way(self, sender: Sender, addr: Address | None, route: Route) -> None:
+        """Send to the peer without looking anything up from now on, where it is one that comes again."""
+        if addr is None:
+            self._udp.learn_way(sender, None, route, self._port, self._clock())
+        elif type(addr) is Peer:
+            if addr.answered:
+                self._udp.learn_way(sender, addr, route, self._port, self._clock())
+            addr.answered = True
+
     def _send(self, data: bytes, route: Route) -> Sent:
         return self._udp.send(route[2], self._port, route[0], route[1], data, self._clock())
 
@@ -277,7 +294,7 @@ class Endpoint(asyncio.DatagramTransport):
             self._totals.datagrams_dropped += 1
             return
         self._buffer.append((data, route))
-        self._buffered += len(data) + HEADER
+        self._buffered += len(data) + UDP_HEADER
         self._waiting[self] = None
         self._pause()
 

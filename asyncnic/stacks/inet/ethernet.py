@@ -55,7 +55,7 @@ class Link:
     room, the rest may wait here. Nothing else is taken while something waits, so no more than one datagram ever does.
     """
 
-    __slots__ = ("_full", "_send", "_totals", "_waiting", "mac")
+    __slots__ = ("_full", "_send", "_totals", "mac", "waiting")
 
     def __init__(
         self, mac: bytes, send: Callable[[bytes], bool], totals: Totals, full: Callable[[], None] = lambda: None
@@ -64,15 +64,20 @@ class Link:
         self._send = send
         self._totals = totals
         self._full = full
-        self._waiting: deque[bytes] = deque()
+        self.waiting: deque[bytes] = deque()
+        """Frames that wait for room; until they are gone nothing else is sent."""
+
+    def header(self, target: bytes, kind: int) -> bytes:
+        """14 octets of header of a frame of ours."""
+        return target + self.mac + kind.to_bytes(2, "big")
 
     def transmit(self, target: bytes, kind: int, packets: Sequence[bytes]) -> bool:
         """Send packets that belong together to one MAC address; False when not even the first found room."""
-        header = target + self.mac + kind.to_bytes(2, "big")
-        if not self._waiting and self._send(header + packets[0]):
+        header = self.header(target, kind)
+        if not self.waiting and self._send(header + packets[0]):
             for index in range(1, len(packets)):
                 if not self._send(header + packets[index]):
-                    self._waiting.extend(header + packet for packet in packets[index:])
+                    self.waiting.extend(header + packet for packet in packets[index:])
                     self._full()
                     break
             return True
@@ -82,13 +87,13 @@ class Link:
 
     def drain(self) -> bool:
         """There may be room again: send what waits. True when nothing waits any more."""
-        while self._waiting:
-            if not self._send(self._waiting[0]):
+        while self.waiting:
+            if not self._send(self.waiting[0]):
                 self._full()
                 return False
-            self._waiting.popleft()
+            self.waiting.popleft()
         return True
 
     def __len__(self) -> int:
         """Frames that wait for room."""
-        return len(self._waiting)
+        return len(self.waiting)

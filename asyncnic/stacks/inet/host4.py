@@ -44,7 +44,7 @@ class Host4:
         self.addresses = Addresses(interfaces, gateway=gateway)
         self._arp = Arp(link, self.addresses, self._claimed)
         self.lives = Lives(self.addresses, 0, self._arp.announce, self._arp.announce, totals, changed)
-        self.hops = NextHops(link, IPV4, self.addresses, gateway, self._arp.solicit, totals)
+        self.hops = NextHops(link, IPV4, self.addresses, gateway, self._arp.solicit, totals, udp.forget_ways)
         self._ip = Ipv4(self.addresses, self.hops, mtu, totals)
         self._icmp = Icmp(self._ip, udp.error, tcp.error, totals)
         self._ip.handlers = {ICMP: self._icmp.input, TCP: tcp.input, UDP: udp.input}

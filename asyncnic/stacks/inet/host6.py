@@ -51,7 +51,7 @@ class Host6:
         self._ndp = Ndp(link, self.addresses, self._claimed)
         self._mld = Mld(link, self.addresses)
         self.lives = Lives(self.addresses, transmits, self._ndp.probe, self._ndp.announce, totals, changed)
-        self.hops = NextHops(link, IPV6, self.addresses, gateway, self._ndp.solicit, totals)
+        self.hops = NextHops(link, IPV6, self.addresses, gateway, self._ndp.solicit, totals, udp.forget_ways)
         self._ip = Ipv6(self.addresses, self.hops, mtu, totals)
         self._icmp = Icmpv6(self._ip, udp.error, tcp.error, self._discover, self._mld.query, totals)
         self._ip.handlers = {ICMPV6: self._icmp.input, TCP: tcp.input, UDP: udp.input}

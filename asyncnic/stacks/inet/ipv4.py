@@ -7,14 +7,17 @@ Own packets carry "don't fragment" only where who sends them asks for it (TCP do
 
 import random
 import struct
+from array import array
 from collections.abc import Callable
 
+from asyncnic import hot
+from asyncnic.hot.transmit import Template
 from asyncnic.stacks.inet.addresses import Addresses, is_multicast
 from asyncnic.stacks.inet.checksum import sound
 from asyncnic.stacks.inet.fragments import Reassembly, Verdict, Whole
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
-from asyncnic.stacks.inet.packet import Handler, Packet, Sent
+from asyncnic.stacks.inet.packet import UDP, UDP_HEADER, Handler, Packet, Sent
 from asyncnic.stacks.inet.paths import Paths
 
 HEADER = 20
@@ -26,6 +29,7 @@ _WHOLE = 0x4000
 _MORE = 0x2000
 _OFFSET = 0x1FFF
 _NOBODY = bytes(6)
+_Template = hot.choose(Template)
 _END, _NO_OPERATION = 0, 1
 _SOURCE_ROUTES = frozenset((131, 137))
 """Loose and strict; RFC 7126 sections 4.3 and 4.4 have them dropped."""
@@ -56,13 +60,13 @@ class Ipv4:
     by `problem`.
     """
 
-    __slots__ = ("_addresses", "_hops", "_identification", "_paths", "handlers", "problem", "reassembly", "refuse")
+    __slots__ = ("_addresses", "_hops", "_identifications", "_paths", "handlers", "problem", "reassembly", "refuse")
 
     def __init__(self, addresses: Addresses, hops: NextHops, mtu: int, totals: Totals) -> None:
         self._addresses = addresses
         self._hops = hops
         self._paths = Paths(mtu, min(mtu, LEAST_PATH_MTU))
-        self._identification = random.randrange(1 << 16)
+        self._identifications = memoryview(array("H", [random.randrange(1 << 16)]))
         self.reassembly = Reassembly(totals)
         self.handlers: dict[int, Handler] = {}
         self.refuse: Handler = lambda packet, now: Outcome.IPV4_UNKNOWN_PROTOCOL
@@ -101,7 +105,7 @@ class Ipv4:
 
         `whole`: say "don't fragment"; the payload fits the way.
         """
-        self._identification = identification = (self._identification + 1) & 0xFFFF
+        self._identifications[0] = identification = (self._identifications[0] + 1) & 0xFFFF
         mtu = self._paths.mtu
         if len(payload) <= mtu - HEADER:
             word = _WHOLE if whole else 0
@@ -114,6 +118,14 @@ class Ipv4:
                 fragment = start >> 3 | (_MORE if start + step < len(payload) else 0)
                 packets.append(header(protocol, source, target, len(piece), identification, fragment) + piece)
         return self._hops.send(target, packets, now)
+
+    def template(self, source: bytes, target: bytes, ports: bytes, now: float) -> Template | None:
+        """See `asyncnic.stacks.inet.udp.Layer`."""
+        link = self._hops.link_header(target)
+        if link is None:
+            return None
+        plain = header(UDP, source, target, 0, 0)
+        return _Template(link, plain, ports, self._paths.mtu - HEADER - UDP_HEADER, self._identifications)
 
     def input(self, data: memoryview, mac: bytes, link_group: bool, now: float) -> Outcome:
         """Take a packet (Ethernet payload, padding included) that came from `mac`, to several hosts or to us alone."""

@@ -8,13 +8,16 @@ RFC 4302 section 3.4.2 wants it discarded.
 
 import random
 import struct
+from array import array
 from collections.abc import Callable
 
+from asyncnic import hot
+from asyncnic.hot.transmit import Template
 from asyncnic.stacks.inet.addresses import Addresses, is_multicast
 from asyncnic.stacks.inet.fragments import Reassembly, Verdict
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
-from asyncnic.stacks.inet.packet import ICMPV6, TCP, UDP, Handler, Packet, Sent
+from asyncnic.stacks.inet.packet import ICMPV6, TCP, UDP, UDP_HEADER, Handler, Packet, Sent
 from asyncnic.stacks.inet.paths import Paths
 
 HEADER = 40
@@ -29,6 +32,8 @@ EXTENSIONS = 8
 """Extension headers of one packet that are followed."""
 _HEADER = struct.Struct("!IHBB16s16s")
 _NOBODY = bytes(6)
+_Template = hot.choose(Template)
+_NONE = memoryview(array("H", [0]))
 _UPPER_HEADERS = {TCP: 20, UDP: 8, ICMPV6: 4}
 
 Problem = Callable[[Packet, int, int, float], None]
@@ -96,6 +101,7 @@ class Ipv6:
     def lower_path_mtu(self, target: bytes, mtu: int, now: float) -> None:
         """A router said that `mtu` octets are the most on the way to `target`; never below 1280, never raised."""
         self._paths.lower(target, mtu, now)
+        self._hops.changed()
 
     def send(
         self, protocol: int, payload: bytes, source: bytes, target: bytes, now: float, whole: bool = False
@@ -112,6 +118,14 @@ class Ipv6:
             extension = struct.pack("!BBHI", protocol, 0, start | (start + step < len(payload)), identification)
             packets.append(header(FRAGMENT, source, target, 8 + len(piece)) + extension + piece)
         return self._hops.send(target, packets, now)
+
+    def template(self, source: bytes, target: bytes, ports: bytes, now: float) -> Template | None:
+        """See `asyncnic.stacks.inet.udp.Layer`."""
+        link = self._hops.link_header(target)
+        if link is None:
+            return None
+        plain = header(UDP, source, target, 0)
+        return _Template(link, plain, ports, self.path_mtu(target, now) - HEADER - UDP_HEADER, _NONE)
 
     def input(self, data: memoryview, mac: bytes, link_group: bool, now: float) -> Outcome:
         """Take a packet (Ethernet payload, padding included) that came from `mac`, to several hosts or to us alone."""

@@ -11,8 +11,11 @@ from collections.abc import Callable, Sequence
 from asyncnic.stacks.inet.outcomes import Totals
 
 LIMIT = 512
-PENDING = 4
-"""Datagrams that wait for one address; the oldest makes room (RFC 1122 section 2.3.2.2 asks for one at least)."""
+PENDING = 256
+"""Datagrams that wait for one address; the oldest makes room (RFC 1122 section 2.3.2.2 asks for one at least). As many
+as a client may have asked for before its first answer."""
+ALL_PENDING = 1024
+"""Datagrams that wait for any address."""
 REACHABLE = 30.0
 RETRANSMIT = 1.0
 ATTEMPTS = 3
@@ -44,15 +47,25 @@ class Neighbours:
         transmit: sends what waited for an address.
         totals: counts `unresolved`.
         limit: entries.
+        changed: told when an address is no longer where it was.
     """
 
-    __slots__ = ("_entries", "_limit", "_solicit", "_totals", "_transmit")
+    __slots__ = ("_changed", "_entries", "_limit", "_pending", "_solicit", "_totals", "_transmit")
 
-    def __init__(self, solicit: Solicit, transmit: Transmit, totals: Totals, limit: int = LIMIT) -> None:
+    def __init__(
+        self,
+        solicit: Solicit,
+        transmit: Transmit,
+        totals: Totals,
+        limit: int = LIMIT,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._solicit = solicit
         self._transmit = transmit
         self._totals = totals
         self._limit = limit
+        self._pending = 0
+        self._changed = changed
         self._entries: dict[bytes, _Entry] = {}
 
     def __len__(self) -> int:
@@ -60,8 +73,8 @@ class Neighbours:
         return len(self._entries)
 
     def pending(self) -> int:
-        """Datagrams that wait for an answer; at most `limit` x `PENDING`."""
-        return sum(len(entry.pending) for entry in self._entries.values())
+        """Datagrams that wait for an answer; at most `ALL_PENDING`."""
+        return self._pending
 
     def lookup(self, address: bytes) -> bytes | None:
         """MAC address of `address` as far as known; asks nobody."""
@@ -77,10 +90,15 @@ class Neighbours:
             if entry.retry is None and now - entry.heard > REACHABLE:
                 self._ask(address, entry, now)
             return self._transmit(entry.mac, packets)
-        if len(entry.pending) == PENDING:
+        if len(entry.pending) == PENDING or (entry.pending and self._pending == ALL_PENDING):
             entry.pending.popleft()
+            self._pending -= 1
             self._totals.unresolved += 1
-        entry.pending.append(packets)
+        if self._pending < ALL_PENDING:
+            entry.pending.append(packets)
+            self._pending += 1
+        else:
+            self._totals.unresolved += 1
         if entry.retry is None:
             self._ask(address, entry, now)
         return True
@@ -94,10 +112,14 @@ class Neighbours:
             entry = self._insert(address, now)
         else:
             self._entries[address] = entry  # youngest again
+        if entry.mac not in (None, mac):
+            self._changed()
         entry.mac, entry.heard, entry.retry, entry.asked = mac, now, None, 0
-        while entry.pending:
+        waited = len(entry.pending)
+        for _ in range(waited):
             if not self._transmit(mac, entry.pending.popleft()):
                 self._totals.unresolved += 1
+        self._pending -= waited
 
     def poll(self, now: float) -> float | None:
         """Ask again, give up, forget; when to come back, None when nothing is kept."""
@@ -127,4 +149,9 @@ class Neighbours:
         self._solicit(address, entry.mac)
 
     def _drop(self, address: bytes) -> None:
-        self._totals.unresolved += len(self._entries.pop(address).pending)
+        entry = self._entries.pop(address)
+        if entry.mac is not None:
+            self._changed()
+        lost = len(entry.pending)
+        self._pending -= lost
+        self._totals.unresolved += lost

@@ -3,7 +3,7 @@
 Not a routing table: one gateway a family, and without it only answers leave the link.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asyncnic.stacks.inet.addresses import Addresses, is_multicast
 from asyncnic.stacks.inet.ethernet import BROADCAST, Link, multicast_mac
@@ -24,12 +24,20 @@ class NextHops:
         gateway: 4 or 16 octets; None: packets for hosts off the link go to the router that last brought one of theirs.
         solicit: asks for a neighbour's MAC address.
         totals: counts `no_route`.
+        changed: told when a next hop may be another one from now on.
     """
 
-    __slots__ = ("_addresses", "_gateway", "_kind", "_link", "_totals", "_via", "neighbours")
+    __slots__ = ("_addresses", "_gateway", "_kind", "_link", "_totals", "_via", "changed", "neighbours")
 
     def __init__(
-        self, link: Link, kind: int, addresses: Addresses, gateway: bytes | None, solicit: Solicit, totals: Totals
+        self,
+        link: Link,
+        kind: int,
+        addresses: Addresses,
+        gateway: bytes | None,
+        solicit: Solicit,
+        totals: Totals,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._link = link
         self._kind = kind
@@ -37,7 +45,8 @@ class NextHops:
         self._gateway = gateway
         self._totals = totals
         self._via: dict[bytes, bytes] = {}
-        self.neighbours = Neighbours(solicit, self._transmit, totals)
+        self.changed = changed
+        self.neighbours = Neighbours(solicit, self._transmit, totals, changed=changed)
 
     def __len__(self) -> int:
         """Hosts off the link whose router is remembered; bounded by `LIMIT`."""
@@ -47,7 +56,8 @@ class NextHops:
         """A packet for us came from `source` by way of `mac`: remember that for hosts off the link."""
         if self._gateway is not None or self._addresses.on_link(source):
             return
-        self._via.pop(source, None)
+        if self._via.pop(source, mac) != mac:
+            self.changed()
         if len(self._via) >= LIMIT:
             del self._via[next(iter(self._via))]
         self._via[source] = mac
@@ -71,6 +81,18 @@ class NextHops:
             self._totals.no_route += 1
             return Sent.NO_ROUTE
         return Sent.TAKEN if self._transmit(mac, packets) else Sent.FULL
+
+    def link_header(self, target: bytes) -> bytes | None:
+        """Ethernet header of what is sent to one other host, as far as its next hop is known; asks nobody."""
+        mac: bytes | None = None
+        if not is_multicast(target) and not self._addresses.is_broadcast(target):
+            if self._addresses.on_link(target):
+                mac = self.neighbours.lookup(target)
+            elif self._gateway is not None:
+                mac = self.neighbours.lookup(self._gateway)
+            else:
+                mac = self._via.get(target)
+        return None if mac is None else self._link.header(mac, self._kind)
 
     def _transmit(self, mac: bytes, packets: Sequence[bytes]) -> bool:
         return self._link.transmit(mac, self._kind, packets)

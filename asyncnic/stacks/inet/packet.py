@@ -7,6 +7,7 @@ from typing import Protocol
 from asyncnic.stacks.inet.outcomes import Outcome
 
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+UDP_HEADER = 8
 
 
 class Packet:

@@ -22,11 +22,12 @@ class Peer(tuple[Any, ...]):
 
     `local` is our address and port that the datagram was sent to; of one to a group, the address that answers come
     from. What is sent to a `Peer` leaves from there (RFC 1122 section 4.1.3.5). `route` is the same in octets, for
-    `sendto`. Both stay as they are: one object serves all datagrams of a flow.
+    `sendto`. Both stay as they are: one object serves all datagrams of a flow. `answered`: something was sent to it.
     """
 
     local: Address
     route: Route
+    answered: bool = False
 
     @classmethod
     def of(cls, address: bytes, port: int, own: bytes, own_port: int) -> "Peer":

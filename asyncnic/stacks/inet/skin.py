@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from time import monotonic
 from typing import Protocol
 
+from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.logs import fields
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.services import Service, parse_service
@@ -41,6 +42,10 @@ class StackNic(Protocol):
     @property
     def counters(self) -> Counted:
         """What the nic has counted."""
+
+    @property
+    def slots(self) -> TransmitSlots | None:
+        """The transmit ring's descriptors, for whoever writes into them; what is put there is sent as by `try_send`."""
 
     def try_send(self, frame: bytes) -> bool:
         """Put a frame (without FCS) on the transmit ring; False when it is full, and nobody has counted that."""
@@ -80,7 +85,15 @@ class InetStack:
         self._full = asyncio.Event()
         self._begun: int | None = None
         self.inet = Inet(
-            addresses, nic.mac, nic.mtu, nic.try_send, monotonic, gateways, self._full.set, changed=_log_address
+            addresses,
+            nic.mac,
+            nic.mtu,
+            nic.try_send,
+            monotonic,
+            gateways,
+            self._full.set,
+            changed=_log_address,
+            slots=nic.slots,
         )
 
     async def run(self) -> None:

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TypeVar
 
 from asyncnic import hot
+from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet import fast
 from asyncnic.stacks.inet.addresses import is_multicast
@@ -59,6 +60,7 @@ class Inet:
         dad_transmits: solicitations by which an IPv6 address is found unique, a second apart, before it is used; 0:
             none.
         tcp: limits and habits of TCP.
+        slots: descriptors behind `send`, for datagrams whose way is known; None: all go by `send`.
 
     Raises:
         ValueError: no address, a bad MAC address or MTU, two gateways of a family.
@@ -76,6 +78,7 @@ class Inet:
         dad_transmits: int = 1,
         tcp: Config | None = None,
         changed: Changed = lambda address, state, claimant: None,
+        slots: TransmitSlots | None = None,
     ) -> None:
         v4 = [address for address in addresses if isinstance(address, IPv4Interface)]
         v6 = [address for address in addresses if isinstance(address, IPv6Interface)]
@@ -95,12 +98,14 @@ class Inet:
         self._waiting: dict[Endpoint, None] = {}
         self._flows_until = clock() + FLOW_LIFETIME
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.udp = Udp(self.totals)
+        self.udp = Udp(self.totals, slots, self._link.waiting)
         self.tcp = Tcp(tcp)
         self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, self.tcp, self.totals, self._changed)
         self.v6 = Host6(
             self._link, v6, _gateway(gateways, 6), mtu, self.udp, self.tcp, self.totals, dad_transmits, self._changed
         )
+        for host in (self.v4, self.v6):
+            host.addresses.on_change = self.udp.forget_ways
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         """Protocol -> outcome -> frames that ended there; all of them, zeros too. Sums to the frames taken."""
@@ -131,6 +136,7 @@ class Inet:
         """Run the timers that are due (neighbours, fragments, ageing of caches); when to come back."""
         if self._flows_until <= now:
             self.udp.flows.clear()
+            self.udp.forget_ways()
             self._flows_until = now + FLOW_LIFETIME
         dues = (self.v4.poll(now), self.v6.poll(now))
         due = min((due for due in dues if due is not None), default=self._flows_until)

@@ -8,16 +8,17 @@ import errno
 import os
 import random
 import struct
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sized
+from typing import Any, Protocol
 
+from asyncnic import hot
+from asyncnic.hot.transmit import Sender, Template, TransmitSlots, Way
 from asyncnic.stacks.inet.checksum import pseudo_sum, sound, word_sum
 from asyncnic.stacks.inet.fast import Flows
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
-from asyncnic.stacks.inet.packet import UDP, IpLayer, Packet, Sent
-from asyncnic.stacks.inet.peer import Address, Peer
+from asyncnic.stacks.inet.packet import UDP, UDP_HEADER, IpLayer, Packet, Sent
+from asyncnic.stacks.inet.peer import Address, Peer, Route
 
-HEADER = 8
 LARGEST = {4: 65507, 16: 65527}
 """Octets of payload, by octets of address."""
 EPHEMERAL = range(49152, 65536)
@@ -25,8 +26,20 @@ EPHEMERAL = range(49152, 65536)
 FLOWS = 4096
 WILDCARDS = {4: bytes(4), 16: bytes(16)}
 
+_Sender = hot.choose(Sender)
+
 Refuse = Callable[[Packet, float], None]
 """Tells a packet's sender that nobody has the port."""
+
+
+class Layer(IpLayer, Protocol):
+    """What UDP asks of IPv4 and of IPv6 alike."""
+
+    def template(self, source: bytes, target: bytes, ports: bytes, now: float) -> Template | None:
+        """What all datagrams of `ports` (source and target, 4 octets) from one address to another host have in common.
+
+        None where the way there is not known.
+        """
 
 
 class DatagramHandler(Protocol):
@@ -54,20 +67,26 @@ class Udp:
 
     Args:
         totals: counts `no_route`.
+        slots: where datagrams go whose way is known; None: all go the slow way.
+        held: frames that wait for room on the link; they go first.
 
-    `flows` is what the fast way knows (fast.py): bounded, and emptied whenever an endpoint opens, closes or changes.
+    `flows` is what the fast way in knows (fast.py): bounded, and emptied whenever an endpoint opens, closes or changes.
+    The ways out (hot/transmit.py) are bounded too, and forgotten whenever one of them may have changed.
     """
 
-    __slots__ = ("_endpoints", "_layers", "_refuse", "_totals", "flows")
+    __slots__ = ("_endpoints", "_held", "_layers", "_refuse", "_slots", "_totals", "_ways", "flows")
 
-    def __init__(self, totals: Totals) -> None:
+    def __init__(self, totals: Totals, slots: TransmitSlots | None = None, held: Sized = ()) -> None:
         self._totals = totals
-        self._layers: dict[int, IpLayer] = {}
+        self._slots = slots
+        self._held = held
+        self._ways: dict[int, Way] = {}
+        self._layers: dict[int, Layer] = {}
         self._refuse: dict[int, Refuse] = {}
         self._endpoints: dict[tuple[bytes, int], list[DatagramHandler]] = {}
         self.flows: Flows = {}
 
-    def attach(self, octets: int, layer: IpLayer, refuse: Refuse) -> None:
+    def attach(self, octets: int, layer: Layer, refuse: Refuse) -> None:
         """Run over the IP layer whose addresses have so many octets (4 or 16)."""
         self._layers[octets] = layer
         self._refuse[octets] = refuse
@@ -99,6 +118,32 @@ class Udp:
         if not holders:
             del self._endpoints[address, port]
         self.flows.clear()
+        self._ways.clear()
+
+    def sender(self, slow: Callable[[Any, Any], None], buffer: Sized) -> Sender | None:
+        """A `sendto` that takes the ways that are known, else `slow`, and none before what `buffer` holds; None where
+        there is no fast way.
+        """
+        return None if self._slots is None else _Sender(self._slots, self._ways, slow, buffer, self._held)
+
+    def learn_way(self, sender: Sender, peer: Peer | None, route: Route, port: int, now: float) -> None:
+        """Let `sender`, of `port`, send to `peer` (None: the one it is connected to) without looking `route` up again,
+        as far as all of it is known.
+        """
+        target, target_port, source = route
+        layer = self._layers[len(target)]
+        own = layer.source_for(target) if source == WILDCARDS[len(source)] else source
+        if own is None or not layer.owns(own):
+            return
+        template = layer.template(own, target, struct.pack("!HH", port, target_port), now)
+        if template is not None:
+            if len(self._ways) >= FLOWS:
+                self._ways.clear()
+            sender.learn(peer, template)
+
+    def forget_ways(self) -> None:
+        """Where datagrams go, or where they come from, may have changed."""
+        self._ways.clear()
 
     def receivers(self) -> list[DatagramHandler]:
         """Whoever has a port now."""
@@ -123,10 +168,10 @@ class Udp:
             SystemExit, KeyboardInterrupt: the handler raised it.
         """
         data = packet.payload
-        if len(data) < HEADER:
+        if len(data) < UDP_HEADER:
             return Outcome.UDP_BAD_LENGTH
         source_port, port, length, checksum = struct.unpack_from("!HHHH", data)
-        if not HEADER <= length <= len(data):
+        if not UDP_HEADER <= length <= len(data):
             return Outcome.UDP_BAD_LENGTH
         if checksum:
             if not sound(data[:length], pseudo_sum(packet.source, packet.target, UDP, length)):
@@ -140,14 +185,16 @@ class Udp:
         layer, own = self._layers[len(packet.target)], packet.target
         if not layer.owns(own):  # a group's: the answer comes from one of ours
             own = layer.source_for(packet.source) or WILDCARDS[len(own)]
-        peer = Peer.of(packet.source, source_port, own, port)
+        flow = packet.source + own + bytes(data[:4])
+        known = self.flows.get(flow)
+        peer = known[1] if known is not None else Peer.of(packet.source, source_port, own, port)
         receive = receiver.receive
-        if len(own) == 4 and not packet.group:
+        if known is None and not packet.group:
             if len(self.flows) >= FLOWS:
                 self.flows.clear()
-            self.flows[packet.source + own + bytes(data[:4])] = (receive, peer)
+            self.flows[flow] = (receive, peer)
         try:
-            receive(bytes(data[HEADER:length]), peer)
+            receive(bytes(data[UDP_HEADER:length]), peer)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -179,7 +226,7 @@ class Udp:
         elif not layer.owns(source):
             self._totals.no_route += 1
             return Sent.NO_SOURCE
-        length = HEADER + len(data)
+        length = UDP_HEADER + len(data)
         covered = pseudo_sum(source, target, UDP, length) + port + target_port + length + word_sum(data)
         checksum = -covered % 0xFFFF or 0xFFFF  # 0 would say that there is none
         header = struct.pack("!HHHH", port, target_port, length, checksum)

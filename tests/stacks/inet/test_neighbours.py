@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 
-from asyncnic.stacks.inet.neighbours import ATTEMPTS, FORGET, PENDING, REACHABLE, RETRANSMIT, Neighbours
+from asyncnic.stacks.inet.neighbours import ALL_PENDING, ATTEMPTS, FORGET, PENDING, REACHABLE, RETRANSMIT, Neighbours
 from asyncnic.stacks.inet.outcomes import Totals
 
 A, B, C = b"\x0a\0\0\x01", b"\x0a\0\0\x02", b"\x0a\0\0\x03"
@@ -13,7 +13,13 @@ class Cache:
         self.sent: list[tuple[bytes, bytes]] = []
         self.totals = Totals()
         self.room = True
-        self.cache = Neighbours(lambda *question: self.asked.append(question), self.transmit, self.totals, limit)
+        self.changes = 0
+        self.cache = Neighbours(
+            lambda *question: self.asked.append(question), self.transmit, self.totals, limit, self.changed
+        )
+
+    def changed(self) -> None:
+        self.changes += 1
 
     def transmit(self, mac: bytes, packets: Sequence[bytes]) -> bool:
         if self.room:
@@ -32,14 +38,43 @@ def test_packets_wait_in_order_for_the_answer() -> None:
     assert test.cache.pending() == 0
 
 
-def test_few_packets_wait_and_the_oldest_makes_room() -> None:
+def test_some_packets_wait_and_the_oldest_makes_room() -> None:
     test = Cache()
     for number in range(PENDING + 2):
-        test.cache.send(A, [bytes((number,))], 0)
+        test.cache.send(A, [number.to_bytes(2, "big")], 0)
     assert test.cache.pending() == PENDING
     assert test.totals.unresolved == 2
     test.cache.learn(A, MAC, 0)
-    assert [packet[0] for _, packet in test.sent] == list(range(2, PENDING + 2))
+    assert [int.from_bytes(packet, "big") for _, packet in test.sent] == list(range(2, PENDING + 2))
+    assert test.cache.pending() == 0
+
+
+def test_all_that_wait_are_bounded_too() -> None:
+    test = Cache()
+    addresses = [bytes((192, 0, 2, number)) for number in range(ALL_PENDING // PENDING + 1)]
+    for address in addresses:
+        for _ in range(PENDING):
+            test.cache.send(address, [b"1"], 0)
+    assert test.cache.pending() == ALL_PENDING
+    assert test.totals.unresolved == PENDING
+    test.cache.learn(addresses[0], MAC, 0)
+    assert test.cache.pending() == ALL_PENDING - PENDING
+    for attempt in range(1, ATTEMPTS + 1):
+        test.cache.poll(attempt * RETRANSMIT)
+    assert test.cache.pending() == 0
+    assert test.totals.unresolved == ALL_PENDING
+
+
+def test_who_moves_is_told_of() -> None:
+    test = Cache()
+    test.cache.send(A, [b"1"], 0)
+    test.cache.learn(A, MAC, 0)
+    test.cache.learn(A, MAC, 1)
+    assert test.changes == 0
+    test.cache.learn(A, b"other1", 2)
+    assert test.changes == 1
+    test.cache.poll(2 + FORGET)
+    assert test.changes == 2
 
 
 def test_it_asks_again_and_gives_up() -> None:

@@ -17,6 +17,7 @@ class Nic:
 
     mac = MAC
     mtu = 1500
+    slots = None
 
     def __init__(self) -> None:
         self.frames: asyncio.Queue[bytes | None] = asyncio.Queue()

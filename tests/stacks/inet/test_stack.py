@@ -78,7 +78,7 @@ class Checked(Bench):
         for host in (self.inet.v4, self.inet.v6):
             assert len(host.hops) <= nexthop.LIMIT
             assert len(host.hops.neighbours) <= neighbours.LIMIT
-            assert host.hops.neighbours.pending() <= neighbours.LIMIT * neighbours.PENDING
+            assert host.hops.neighbours.pending() <= neighbours.ALL_PENDING
             assert host.fragments() <= fragments.LIMIT
         assert self.inet.v6.paths() <= paths.LIMIT
         assert len(self.inet.udp.flows) <= udp.FLOWS

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
+from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.outcomes import LABELS
 from asyncnic.stacks.inet.stack import Inet
@@ -139,7 +140,14 @@ def burst_of(frames: Sequence[bytes], deadline: float, clock: Callable[[], float
 class Bench:
     """An `Inet` with a clock set by hand and a transmit ring of `room` frames (None: endless)."""
 
-    def __init__(self, *addresses: str, mtu: int = 1500, gateways: tuple[str, ...] = (), dad: int = 0) -> None:
+    def __init__(
+        self,
+        *addresses: str,
+        mtu: int = 1500,
+        gateways: tuple[str, ...] = (),
+        dad: int = 0,
+        slots: TransmitSlots | None = None,
+    ) -> None:
         self.now = 1000.0
         self.sent: list[bytes] = []
         self.room: int | None = None
@@ -155,6 +163,7 @@ class Bench:
             self._no_room,
             dad,
             changed=self.changed,
+            slots=slots,
         )
         self.inet.start(self.now)
         if not dad:  # settled: whatever is announced and reported more than once has been

@@ -1,0 +1,17 @@
+"""C types for `asyncnic.hot.wire`, compiled under this name."""
+
+cimport cython
+from libc.stdint cimport uint32_t
+
+cdef uint32_t _OWN, _OWN_STP_ENP, _BCNT_MASK
+cdef Py_ssize_t _LEAST, _MOST
+
+cdef class FrameWriter:
+    cdef unsigned char[::1] _octets
+    cdef uint32_t[::1] _words
+    cdef uint32_t _bus
+    cdef Py_ssize_t _ring
+    cdef readonly bint stopped
+
+    @cython.locals(fd=int, room=Py_ssize_t, word=Py_ssize_t, status=uint32_t, length=Py_ssize_t, start=Py_ssize_t)
+    cpdef Py_ssize_t write(self, file, Py_ssize_t first, Py_ssize_t end) except -1

@@ -1,0 +1,60 @@
+"""What the compiled hot path asks of C and has no word for in Python: ring words, octets, sums, write(2).
+
+Both sides of a ring may be different processors, so its words are read and written once each, in the order that the
+program has them. A file for the compiler: the interpreted hot path knows nothing of it.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t
+
+cdef extern from *:
+    """
+    #include <arpa/inet.h>
+    #include <errno.h>
+    #include <stdint.h>
+    #include <string.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+
+    static inline uint32_t load32(const void *place) { return *(const volatile uint32_t *)place; }
+    static inline void store32(void *place, uint32_t word) {
+        __atomic_thread_fence(__ATOMIC_RELEASE);
+        *(volatile uint32_t *)place = word;
+    }
+    static inline void copy_octets(void *to, const void *from, size_t size) { memcpy(to, from, size); }
+    static inline void clear_octets(void *at, size_t size) { memset(at, 0, size); }
+    static inline void put16(uint8_t *at, uint32_t number) { at[0] = (number >> 8) & 0xff; at[1] = number & 0xff; }
+
+    /* One's complement sum of 16-bit words as they lie in memory (RFC 1071 section 2 B), not yet folded to 16 bits. */
+    static inline uint64_t sum_octets(const uint8_t *octets, size_t size) {
+        uint64_t total = 0;
+        uint32_t word;
+        uint16_t half = 0;
+        for (; size >= 4; octets += 4, size -= 4) { memcpy(&word, octets, 4); total += word; }
+        if (size >= 2) { memcpy(&half, octets, 2); total += half; octets += 2; size -= 2; half = 0; }
+        if (size) { memcpy(&half, octets, 1); total += half; }
+        return total;
+    }
+    static inline uint32_t fold16(uint64_t total) {
+        while (total >> 16) total = (total & 0xffff) + (total >> 16);
+        return (uint32_t)total;
+    }
+    static inline void put_check(uint8_t *at, uint32_t check) { uint16_t half = check; memcpy(at, &half, 2); }
+    static inline uint32_t net16(uint32_t number) { return htons((uint16_t)number); }
+
+    /* Not libc's write(2): that is a cancellation point, and costs more wherever there ever was a thread. */
+    static inline long write_frame(int fd, const void *octets, size_t size) {
+        long done;
+        do done = syscall(SYS_write, fd, octets, size); while (done < 0 && errno == EINTR);
+        return done;
+    }
+    """
+    uint32_t load32(const void *place) noexcept nogil
+    void store32(void *place, uint32_t word) noexcept nogil
+    void copy_octets(void *to, const void *source, size_t size) noexcept nogil
+    void clear_octets(void *at, size_t size) noexcept nogil
+    void put16(unsigned char *at, uint32_t number) noexcept nogil
+    unsigned long sum_octets(const unsigned char *octets, size_t size) noexcept nogil
+    uint32_t fold16(unsigned long total) noexcept nogil
+    void put_check(unsigned char *at, uint32_t check) noexcept nogil
+    uint32_t net16(uint32_t number) noexcept nogil
+    long write_frame(int fd, const void *octets, size_t size) noexcept nogil

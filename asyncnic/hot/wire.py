@@ -1,0 +1,83 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: annotation_typing=False
+"""Frames out of transmit descriptors onto the wire, as the chip sends them: the loop that every sent frame passes.
+
+One text, interpreted as it stands and compiled as `asyncnic.hot._wire`, with the C types of _wire.pxd. It knows style 2
+descriptors that hold one whole frame each, and nothing of registers; whatever else stands in the ring it leaves where
+it is, and model/transmit.py sees to it.
+"""
+
+import io
+
+try:
+    import cython
+except ImportError:
+    from asyncnic.hot import shadow as cython
+
+if cython.compiled:
+    from cython.cimports.asyncnic.hot.primitives import (
+        load32,
+        store32,
+        write_frame,
+    )
+
+_OWN = 0x8000_0000
+_OWN_STP_ENP = 0x8300_0000
+_BCNT_MASK = 0xFFF
+_LEAST, _MOST = 60, 1514  # shorter ones are padded, and longer ones babble
+
+
+class FrameWriter:
+    """The transmit ring of a chip whose wire is a file, each write a frame.
+
+    Args:
+        octets, words: the DMA memory.
+        bus: bus address of its first octet.
+        ring: offset of the ring in 32-bit words.
+    """
+
+    def __init__(self, octets: memoryview, words: memoryview, bus: int, ring: int) -> None:
+        self._octets = octets
+        self._words = words
+        self._bus = bus
+        self._ring = ring
+        self.stopped = False
+
+    def write(self, file: io.FileIO, first: int, end: int) -> int:
+        """Send from descriptors `first` to before `end`, each at most once, and return them without an error.
+
+        Returns the descriptor after the last one that was sent. `stopped` tells that the one it names is the host's;
+        otherwise it wants more than is done here, or the wire did not take it.
+        """
+        fd = file.fileno()
+        room = len(self._octets)
+        self.stopped = False
+        while first < end:
+            word = self._ring + 4 * first
+            status = load32(cython.address(self._words[word + 1])) if cython.compiled else self._words[word + 1]
+            if not status & _OWN:
+                self.stopped = True
+                break
+            length = 4096 - (status & _BCNT_MASK)
+            start = self._words[word] - self._bus
+            if (
+                status & _OWN_STP_ENP != _OWN_STP_ENP
+                or length < _LEAST
+                or length > _MOST
+                or self._words[word] < self._bus
+                or start > room - length
+            ):
+                break
+            if cython.compiled:
+                if write_frame(fd, cython.address(self._octets[start]), length) < 0:
+                    break
+                store32(cython.address(self._words[word + 1]), status & ~_OWN)
+            else:
+                try:
+                    if file.write(self._octets[start : start + length]) is None:
+                        break
+                except OSError:
+                    break
+                self._words[word + 1] = status & ~_OWN
+            first += 1
+        return first
