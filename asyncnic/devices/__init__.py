@@ -1,39 +1,71 @@
-"""Where a chip comes from: one module for each backend, imported when it is asked for."""
+"""Where a chip comes from: a module or folder for each backend, which declares itself once (`backend.Backend`).
+
+May import `lanes`, `pcnet32`, `linux` and the values of settings; what is heavy, only when a device is opened or looked
+at. It is not the driver, and does nothing with frames: the nic does.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from importlib import import_module
-from typing import cast
 
+from asyncnic.devices import macvtap, qemu, tap, uio
+from asyncnic.devices.backend import Backend
 from asyncnic.devices.device import Device, DeviceOptions
 from asyncnic.lanes.rules import DEFAULT_LANES
 from asyncnic.logs import fields
 
-BACKENDS: Mapping[str, str] = {
-    "tap": "asyncnic.devices.tap.device",
-    "macvtap": "asyncnic.devices.macvtap.device",
-    "uio": "asyncnic.devices.uio.device",
-    "qemu": "asyncnic.devices.qemu.device",
-    "queue": "asyncnic.devices.tap.worker_queue",
-}
-"""Backend name to the module whose ``open_device(name, options)`` opens one."""
-LANED = frozenset({"tap", "queue"})
-"""Backends that have several lanes where they are asked for; the others have one."""
+BACKENDS: Mapping[str, Backend] = {module.SPEC.name: module.SPEC for module in (tap, macvtap, uio, qemu)}
+"""All backends, by name: the one table."""
+
+Opener = Callable[[DeviceOptions], Awaitable[Device]]
+"""What opens a device that no user can name: a worker's queues of a TAP."""
 
 log = logging.getLogger(__name__)
 
 
-async def open_device(spec: str, options: DeviceOptions) -> Device:
-    """Open the device that `spec` ("BACKEND:NAME") names.
+def listed() -> str:
+    """How devices are typed, in one line."""
+    *others, last = (backend.grammar for backend in BACKENDS.values())
+    return f"{', '.join(others)} or {last}"
+
+
+def described() -> str:
+    """As `listed`, with what each means that does not say it by itself."""
+    *others, last = (b.grammar + (f" ({b.help})" if b.help else "") for b in BACKENDS.values())
+    return f"{', '.join(others)} or {last}"
+
+
+def parse(text: str) -> tuple[Backend, str]:
+    """The backend and its argument that `text` ("BACKEND:ARGUMENT") names.
 
     Raises:
-        ValueError: `spec` is not of that form or names no backend.
+        ValueError: it names none, or the argument is none that this backend has.
+    """
+    name, colon, argument = text.partition(":")
+    if not colon or name not in BACKENDS:
+        raise ValueError(f"must be {listed()}")
+    backend = BACKENDS[name]
+    return backend, backend.parse(argument)
+
+
+def device(value: object) -> str:
+    """A checker for the setting: a device by its name in normal form; a ValueError's text says what it must be."""
+    backend, argument = parse(str(value))
+    return f"{backend.name}:{argument}"
+
+
+async def open_device(wanted: str | Opener, options: DeviceOptions) -> Device:
+    """Open the device that `wanted` ("BACKEND:ARGUMENT") names, or that it opens itself.
+
+    Raises:
+        ValueError: it names none.
         DeviceError: the device is absent or cannot be used.
     """
-    backend, colon, name = spec.partition(":")
-    if not colon or not name or backend not in BACKENDS:
-        raise ValueError(f"{spec!r} names no device: use one of {', '.join(f'{known}:NAME' for known in BACKENDS)}")
-    opener = cast(Callable[[str, DeviceOptions], Awaitable[Device]], import_module(BACKENDS[backend]).open_device)
-    if backend not in LANED and (options.knobs.lane != DEFAULT_LANES or options.knobs.shed):
-        log.warning("one lane", extra=fields(device=spec, shedding=False, why="only a TAP has queues and rules"))
-    return await opener(name, options)
+    if not isinstance(wanted, str):
+        return await wanted(options)
+    try:
+        backend, argument = parse(wanted)
+    except ValueError as error:
+        raise ValueError(f"{wanted!r} names no device: {error}") from None
+    if not backend.laned and (options.knobs.lane != DEFAULT_LANES or options.knobs.shed):
+        log.warning("one lane", extra=fields(device=wanted, shedding=False, why="only a TAP has queues and rules"))
+    return await backend.open(argument, options)

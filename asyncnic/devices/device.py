@@ -61,10 +61,13 @@ class Lane(Protocol):
     """One chip with its ring, its queue on the wire and its interrupt."""
 
     name: str
-    port: Port
     counts_filtered: bool
     """True where the chip counts the frames that its address filter rejects (`Lane.filtered`). Where it does not, the
     driver runs the chip promiscuous and filters itself, so that no filtered frame looks like a lost one."""
+
+    @property
+    def port(self) -> Port:
+        """The chip."""
 
     @property
     def filtered(self) -> int:
@@ -99,7 +102,10 @@ class Device(Protocol):
     name: str
     backend: str
     chip: str
-    lanes: Sequence[Lane]
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """All lanes, highest first; they stay for good."""
 
     def wire(self) -> WireCounters | None:
         """The wire's own count, read now (well under a millisecond); None where the wire cannot be asked.
@@ -117,7 +123,10 @@ class Device(Protocol):
         """
 
     async def reattach(self) -> bool:
-        """After `DeviceLost`: try once to come back. True when the lanes work again (with a chip fresh from reset)."""
+        """After `DeviceLost`: try once to come back. True when the lanes work again (with a chip fresh from reset).
+
+        Why not is logged by the device; it raises nothing.
+        """
 
     async def close(self) -> None:
         """Let go of everything that was opened. Idempotent."""

@@ -14,33 +14,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyroute2 import IPRoute
-from pyroute2.netlink import NLM_F_REQUEST, NLMSG_ERROR
+from pyroute2.netlink import NLM_F_REQUEST, NLMSG_ERROR, nlmsg
 from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl import RTM_GETSTATS
+from pyroute2.netlink.rtnl import RTM_GETSTATS, RTMGRP_LINK
 from pyroute2.netlink.rtnl.ifstatsmsg import ifstatsmsg
 
 from asyncnic.errors import DeviceError, DeviceLost, PrivilegeError
 from asyncnic.linux import tun
+from asyncnic.linux.claim import in_use
 from asyncnic.linux.thread import in_thread
 
 _LINK_64 = 1  # IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64)
 _ANSWER = 65536
+GONE = "the interface was deleted, or moved to another network namespace"
 
 
 class LinkCounters:
     """The counters of one interface, as the kernel has them: IFLA_STATS_LINK_64.
 
     Args:
-        index: the interface's index in this thread's network namespace.
+        name: the interface's name in this thread's network namespace; later it is known by its index.
+
+    Raises:
+        DeviceLost: no such interface.
     """
 
-    def __init__(self, name: str, index: int) -> None:
-        self._name = name
-        self._index = index
+    def __init__(self, name: str) -> None:
+        self._index = _index(name)
         self._sequence = 0
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        self._socket.bind((0, 0))
-        self._socket.settimeout(1.0)
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
+        )
+        try:
+            self._socket.bind((0, 0))
+        except BaseException:
+            self._socket.close()
+            raise
+
+    @property
+    def index(self) -> int:
+        """The interface's index."""
+        return self._index
 
     def read(self) -> tuple[int, int]:
         """(tx_packets, tx_dropped): frames that a TAP's reader has read, and frames that its full queue dropped.
@@ -66,14 +80,23 @@ class LinkCounters:
         request.encode()
         try:
             self._socket.send(request.data)
-            answer = ifstatsmsg(self._socket.recv(_ANSWER))
+            answer = self._receive()
         except OSError as error:
             raise DeviceLost(f"its counters cannot be read: {error.strerror or error}") from None
-        answer.decode()
         if answer["header"]["type"] == NLMSG_ERROR:
-            raise DeviceLost("the interface was deleted")
+            raise DeviceLost(GONE)
         stats: dict[str, int] = answer.get_attr("IFLA_STATS_LINK_64")
         return stats
+
+    def _receive(self) -> ifstatsmsg:
+        """The answer to the last request. It is there when the request has been sent; so are those to earlier ones that
+        were not read then.
+        """
+        while True:
+            answer = ifstatsmsg(self._socket.recv(_ANSWER))
+            answer.decode()
+            if answer["header"]["sequence_number"] == self._sequence:
+                return answer
 
     def close(self) -> None:
         """Close the netlink socket."""
@@ -97,6 +120,19 @@ class LinkWanted:
     mtu: int
     queue_length: int
     address: str = ""
+
+
+def open_changes() -> socket.socket:
+    """A socket that is readable when some interface of this network namespace has changed; it does not block."""
+    changes = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
+    )
+    try:
+        changes.bind((0, RTMGRP_LINK))
+    except BaseException:
+        changes.close()
+        raise
+    return changes
 
 
 async def set_up(name: str, wanted: LinkWanted, backend: str = "tap") -> None:
@@ -128,7 +164,7 @@ def state(name: str) -> LinkState:
     """
     with IPRoute() as ipr:
         index = _index(name)
-        (link,) = ipr.get_links(index)
+        link = link_message(ipr, index)
         prefixes = [
             f"{message.get_attr('IFA_LOCAL') or message.get_attr('IFA_ADDRESS')}/{message['prefixlen']}"
             for message in ipr.get_addr(index=index)
@@ -149,12 +185,12 @@ def attached_queues(name: str) -> int:
         DeviceLost: no such interface.
     """
     with IPRoute() as ipr:
-        (link,) = ipr.get_links(_index(name))
+        link = link_message(ipr, _index(name))
         return link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_TUN_NUM_QUEUES") or 0
 
 
-async def counts_of_unused_tap(name: str) -> tuple[int, int]:
-    """`LinkCounters.read` of a TAP that is about to be attached to; zeros where there is none yet.
+async def counts_of_unused_tap(device: str, name: str) -> tuple[int, int]:
+    """`LinkCounters.read` of the TAP `name` that `device` is about to attach to; zeros where there is none yet.
 
     Raises:
         DeviceError: somebody else is attached to it.
@@ -162,8 +198,8 @@ async def counts_of_unused_tap(name: str) -> tuple[int, int]:
     if not tun.exists(name):
         return 0, 0
     if await in_thread(attached_queues, name):
-        raise tun.in_use(name)
-    counters = LinkCounters(name, _index(name))
+        raise in_use(device)
+    counters = LinkCounters(name)
     try:
         return counters.read()
     finally:
@@ -174,7 +210,19 @@ def _index(name: str) -> int:
     try:
         return socket.if_nametoindex(name)
     except OSError:
-        raise DeviceLost("the interface was deleted") from None
+        raise DeviceLost(GONE) from None
+
+
+def link_message(ipr: IPRoute, index: int) -> nlmsg:
+    """What rtnetlink says of an interface. For a thread without a running event loop.
+
+    Raises:
+        DeviceLost: no such interface.
+    """
+    try:
+        return next(iter(ipr.get_links(index)))
+    except (NetlinkError, StopIteration):
+        raise DeviceLost(GONE) from None
 
 
 def _set_up(name: str, wanted: LinkWanted, backend: str) -> None:

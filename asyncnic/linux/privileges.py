@@ -1,6 +1,8 @@
 """What this process may do, as the kernel says, and giving it up: capabilities(7)."""
 
 import ctypes
+import os
+import pwd
 import struct
 from pathlib import Path
 
@@ -22,6 +24,14 @@ def has_capability(number: int) -> bool:
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> number & 1)
     return False
+
+
+def user_name() -> str:
+    """The name of the user that this process runs as; the number where it has none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def drop_capabilities() -> None:

@@ -3,6 +3,7 @@
 Only what has no netlink form. Addresses, MTU, link state and counters are link.py's.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -10,13 +11,23 @@ import socket
 import struct
 
 from asyncnic.errors import DeviceError, PrivilegeError
+from asyncnic.linux.bpf import DETACHED, TUNSETFILTEREBPF, TUNSETSTEERINGEBPF
+from asyncnic.linux.claim import in_use
 
 NODE = "/dev/net/tun"
 IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
 IFF_MULTI_QUEUE = 0x0100
 _TUNSETIFF = 0x400454CA
+_TUNSETOFFLOAD = 0x400454D0
+_TUNSETTXFILTER = 0x400454D1
+_TUNSETSNDBUF = 0x400454D4
+TUNATTACHFILTER = 0x401054D5
+TUNDETACHFILTER = 0x401054D6
+_TUNSETCARRIER = 0x400454E2
+_MOST = 0x7FFF_FFFF
 _IFREQ = struct.Struct("16sH22x")
+_INT = struct.Struct("=i")
 _NAME_LIMIT = 15
 
 
@@ -61,6 +72,7 @@ def attach(name: str, *, queues: bool = False) -> int:
         except OSError as error:
             failure = error
         else:
+            _forget_last_user(fd)
             return fd
         if failure.errno != errno.EINVAL or not exists(name):
             break
@@ -68,9 +80,34 @@ def attach(name: str, *, queues: bool = False) -> int:
     raise _explain(name, failure, queues)
 
 
-def in_use(name: str) -> DeviceError:
-    """What to raise when somebody else is attached to the TAP `name`."""
-    return DeviceError(f"tap:{name}: another process is attached to it: stop that one, or use another name")
+def no_offload(fd: int) -> None:
+    """Have the kernel hand out frames as a wire carries them: checksums complete, none longer than the MTU allows.
+
+    An interface keeps what its last user has set. For TAPs and macvtaps.
+
+    Raises:
+        OSError: it cannot be.
+    """
+    fcntl.ioctl(fd, _TUNSETOFFLOAD, 0)
+
+
+def _forget_last_user(fd: int) -> None:
+    """Undo what whoever had the TAP before may have set, and a TAP keeps: offloads, filters, programs, no carrier.
+
+    Steering and filter programs outlive their process; without the process that reads, such a filter drops everything.
+    """
+    with contextlib.suppress(OSError):
+        no_offload(fd)
+    for request, argument in (
+        (TUNDETACHFILTER, bytes(16)),
+        (_TUNSETTXFILTER, bytes(4)),  # struct tun_filter without addresses
+        (_TUNSETSNDBUF, _INT.pack(_MOST)),
+        (TUNSETFILTEREBPF, _INT.pack(DETACHED)),
+        (TUNSETSTEERINGEBPF, _INT.pack(DETACHED)),
+        (_TUNSETCARRIER, _INT.pack(1)),
+    ):
+        with contextlib.suppress(OSError):  # a kernel that does not know of it has none
+            fcntl.ioctl(fd, request, argument)
 
 
 def _explain(name: str, error: OSError, queues: bool) -> DeviceError:
@@ -83,7 +120,7 @@ def _explain(name: str, error: OSError, queues: bool) -> DeviceError:
             f"tap:{name}: making it needs CAP_NET_ADMIN: make it beforehand (ip tuntap add {name} mode tap user $USER)"
         )
     if error.errno == errno.EBUSY:
-        return in_use(name)
+        return in_use(f"tap:{name}")
     if error.errno == errno.EINVAL and queues:
         return DeviceError(
             f"tap:{name}: it has one queue: make it with more (ip tuntap add {name} mode tap multi_queue user $USER)"

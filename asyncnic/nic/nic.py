@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from asyncnic.devices import open_device
+from asyncnic.devices import Opener, open_device
 from asyncnic.devices.device import Device, DeviceOptions, Lane, LaneCounters, WireCounters
 from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.hot.transmit import TransmitSlots
@@ -337,7 +337,7 @@ def _add(counts: Iterable[dict[str, int]]) -> dict[str, int]:
 
 @asynccontextmanager
 async def open_nic(
-    device: str,
+    device: str | Opener,
     *,
     mac: bytes | None = None,
     promiscuous: bool = False,
@@ -352,7 +352,7 @@ async def open_nic(
     """Open a device and bring its chip up; on leaving, stop the chip and let go.
 
     Args:
-        device: "tap:NAME", "macvtap:INTERFACE", "uio:PCI-ADDRESS" or "qemu:TAPNAME".
+        device: as `--device` takes it ("tap:NAME"; `asyncnic.devices.BACKENDS` has all), or what opens one.
         mac: the station address; None lets the device choose one.
         promiscuous: take every frame, whoever it is for; nothing is filtered then.
         mtu: octets of payload in a frame, 68 to 1500.
@@ -393,7 +393,7 @@ async def open_nic(
             driver.bring_up()
     except ChipError as error:
         await opened.close()
-        raise DeviceError(f"{device}: {error}") from error
+        raise DeviceError(f"{opened.name}: {error}") from error
     except BaseException:
         await opened.close()
         raise

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from asyncnic.devices import BACKENDS, Opener
 from asyncnic.linux.privileges import NET_ADMIN, drop_capabilities, has_capability
 from asyncnic.nic.histogram import Histogram
 from asyncnic.nic.nic import Nic, open_nic
@@ -93,7 +94,7 @@ class InProcess:
 
 @asynccontextmanager
 async def open_in_process(
-    settings: Settings, make_stack: StackFactory, device: str | None = None
+    settings: Settings, make_stack: StackFactory, device: Opener | None = None
 ) -> AsyncIterator[InProcess]:
     """The engine on the nic that `settings` describe, or on `device`, whose host side is somebody else's.
 
@@ -114,7 +115,7 @@ async def open_in_process(
         try:
             if engine.stack.set_up is not None:
                 await engine.stack.set_up()
-            if nic.device.backend == "uio":
+            if BACKENDS[nic.device.backend].privileged:
                 drop_capabilities()  # whoever masters the bus needs no others, and nobody should find them here
             yield engine
         finally:

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from asyncnic import devices
 from asyncnic.errors import SettingsError
 from asyncnic.lanes.rules import parse_lanes
 from asyncnic.linux.files import read_file
@@ -55,11 +56,8 @@ class _OfTheNic(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    device: Annotated[str, BeforeValidator(values.device)] = Field(
-        "tap:asyncnic0",
-        title="DEVICE",
-        description="the NIC: tap:NAME, macvtap:INTERFACE (a MAC address of its own on the wire of that interface), "
-        "uio:PCI-ADDRESS or qemu:TAPNAME",
+    device: Annotated[str, BeforeValidator(devices.device)] = Field(
+        "tap:asyncnic0", title="DEVICE", description=f"the NIC: {devices.described()}"
     )
     mac: Annotated[str, BeforeValidator(values.mac)] = Field(
         "", title="MAC", description="MAC address of the NIC; empty: one that is derived from the device's name"
@@ -364,7 +362,7 @@ def _consistent(settings: Settings) -> Settings:
     if knobs.rx_budget_auto and settings.delivery == "queue":
         # The receiver's bursts end in the queue: what they cost is not what the stack's bursts cost.
         raise SettingsError(f"{settings.origin('rx_budget')}: needs --delivery direct")
-    if settings.workers > 1 and not settings.device.startswith("tap:"):
+    if settings.workers > 1 and not devices.parse(settings.device)[0].shared:
         raise SettingsError(f"{settings.origin('workers')}: only a TAP has queues to share: use --device tap:NAME")
     for name in ("shed", "lane_queue"):
         if settings.workers > 1 and getattr(settings, name):

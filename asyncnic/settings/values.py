@@ -16,7 +16,6 @@ Interface = IPv4Interface | IPv6Interface
 _UNITS = {"s": 0, "ms": 3, "us": 6}
 """Places of the decimal point between a unit and the second."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
-_PCI_ADDRESS = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _COROUTINE = re.compile(rf"{_DOTTED}:{_DOTTED}", re.ASCII)
@@ -108,19 +107,6 @@ def interface_name(value: object) -> str:
     if not re.fullmatch(r"[!-~]{1,15}", text) or set(text) & set("/:%") or text in (".", ".."):
         raise ValueError("must be an interface name of 1 to 15 characters without / : % or spaces")
     return text
-
-
-def device(value: object) -> str:
-    """ "tap:NAME", "macvtap:INTERFACE", "uio:PCI-ADDRESS" or "qemu:TAPNAME"."""
-    text = str(value)
-    backend, _, rest = text.partition(":")
-    if backend in ("tap", "macvtap", "qemu"):
-        return f"{backend}:{interface_name(rest)}"
-    if backend == "uio":
-        if not _PCI_ADDRESS.fullmatch(rest):
-            raise ValueError("must name a PCI function, like uio:0000:00:03.0")
-        return text.lower()
-    raise ValueError("must be tap:NAME, macvtap:INTERFACE, uio:PCI-ADDRESS or qemu:TAPNAME")
 
 
 def mac(value: object) -> str:

@@ -92,7 +92,7 @@ class KernelStack:
             raise type(error)(f"--kernel-if: {error}") from None
         self._file = io.FileIO(self._tap, "r+")
         await in_thread(self._configure)  # which has ended before we give up our privileges: it would keep its own
-        self._link = LinkCounters(self._interface, socket.if_nametoindex(self._interface))
+        self._link = LinkCounters(self._interface)
 
     def _configure(self) -> None:
         name, nic = self._interface, self._nic

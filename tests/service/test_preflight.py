@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from asyncnic.cli import main
-from asyncnic.service.preflight import DEVICE, FAILED, PRIVILEGE, USAGE, Finding, as_text, check, exit_code
+from asyncnic.devices.backend import DEVICE, PRIVILEGE, Finding
+from asyncnic.service.preflight import FAILED, USAGE, as_text, check, exit_code
 from asyncnic.settings.model import load
 from tests.process import service
 
@@ -142,9 +143,9 @@ def test_a_pci_function_that_is_not_there() -> None:
 
 
 def test_a_pci_function_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyncnic.service.preflight.PCI", tmp_path)
-    monkeypatch.setattr("asyncnic.service.preflight.UIO_DRIVER", tmp_path / "uio_pci_generic")
-    monkeypatch.setattr("asyncnic.service.preflight.FREE_HUGE_PAGES", tmp_path / "free")
+    monkeypatch.setattr("asyncnic.devices.uio.PCI", tmp_path)
+    monkeypatch.setattr("asyncnic.devices.uio.UIO_DRIVER", tmp_path / "uio_pci_generic")
+    monkeypatch.setattr("asyncnic.devices.uio.FREE_HUGE_PAGES", tmp_path / "free")
     function = tmp_path / "0000:00:03.0"
     function.mkdir()
     unbound = "PCI function 0000:00:03.0: with a UIO driver"
@@ -159,12 +160,12 @@ def test_a_pci_function_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert missing(device="uio:0000:00:03.0") == {"a huge page for DMA: free": "sysctl vm.nr_hugepages=8"}
     (tmp_path / "free").write_text("4\n")
     assert missing(device="uio:0000:00:03.0") == {}
-    monkeypatch.setattr("asyncnic.service.preflight.has_capability", lambda number: False)
+    monkeypatch.setattr("asyncnic.devices.uio.has_capability", lambda number: False)
     assert list(missing(device="uio:0000:00:03.0")) == ["physical addresses: visible"]
 
 
 def test_a_node_that_is_not_there(tap_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyncnic.service.preflight.TUN", tmp_path / "tun")
+    monkeypatch.setattr("asyncnic.devices.tap.check.TUN", tmp_path / "tun")
     assert missing(device=f"tap:{tap_name}") == {
         f"{tmp_path}/tun": "modprobe tun; in a container, --device /dev/net/tun"
     }

@@ -46,11 +46,6 @@ def test_what_a_worker_is_told_is_what_was_typed(text: str) -> None:
         (values.power_of_two_within(1, 512), "0", "must be a power of two from 1 to 512"),
         (values.power_of_two_within(1, 512), 384, "must be a power of two from 1 to 512"),
         (values.power_of_two_within(1, 512), 1024, "must be a power of two from 1 to 512"),
-        (values.device, "eth0", "must be tap:NAME, macvtap:INTERFACE, uio:PCI-ADDRESS or qemu:TAPNAME"),
-        (values.device, "tap:", "must be an interface name of 1 to 15 characters"),
-        (values.device, "tap:sixteen-letters-", "must be an interface name of 1 to 15 characters"),
-        (values.device, "tap:a b", "must be an interface name"),
-        (values.device, "uio:3", "must name a PCI function, like uio:0000:00:03.0"),
         (values.mac, "02:00:00:00:00", "must be six octets"),
         (values.mac, "01:00:00:00:00:00", "must be a unicast address"),
         (values.mac, "00-00-00-00-00-00", "must be the address of a station"),
@@ -88,8 +83,6 @@ def test_what_is_wrong_is_said(parse: Callable[[object], object], typed: object,
     [
         (values.whole_within(1, 9), "7", 7),
         (values.power_of_two_within(1, 512), "512", 512),
-        (values.device, "uio:0000:00:1F.3", "uio:0000:00:1f.3"),
-        (values.device, "qemu:tap0", "qemu:tap0"),
         (values.mac, "02-00-5E-10-00-01", "02:00:5e:10:00:01"),
         (values.mac, "", ""),
         (values.interface, "2001:db8::2/64", ipaddress.ip_interface("2001:db8::2/64")),
@@ -116,7 +109,6 @@ def test_listen_is_split() -> None:
 def test_any_text_is_a_value_or_a_value_error(text: str) -> None:
     parsers: list[Callable[[object], object]] = [
         values.duration,
-        values.device,
         values.mac,
         values.interface,
         values.stack,

@@ -6,7 +6,6 @@ The network namespace must be the process's own: addresses are taken without ask
 
 import json
 import os
-import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -71,7 +70,7 @@ class Lab:
             tap = tun.attach(TAP)
             undo.callback(os.close, tap)
             _set_up_host()
-            self._counters = LinkCounters(TAP, socket.if_nametoindex(TAP))
+            self._counters = LinkCounters(TAP)
             undo.callback(self._counters.close)
             image = build_image()
             self.guest = undo.enter_context(

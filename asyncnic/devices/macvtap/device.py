@@ -1,31 +1,29 @@
 """The macvtap device: a chip in software on the wire of a real interface, with a MAC address of its own there.
 
 "macvtap:eth0" makes a macvtap on eth0 and deletes it again; "macvtap:NAME" of one that is there uses it, which needs no
-privilege but that to open its node. The lane is the TAP's (tap_lane.py): this file adds what differs. A macvtap says
+privilege but that to open its node. The lane is the TAP's (../tap/lane.py): this file adds what differs. A macvtap says
 nothing to its reader when it is deleted, so the lane listens to the kernel; and its counters count at another place.
 Nothing here looks into a frame. The host itself does not reach a macvtap over its parent: that is the kernel's rule.
 """
 
-import logging
 import os
 import select
 import socket
+from contextlib import AsyncExitStack, suppress
 
-from pyroute2.netlink.rtnl import RTMGRP_LINK
-
+from asyncnic.devices.attachment import Attachment, WireCount, opened
 from asyncnic.devices.device import DeviceOptions, WireCounters
 from asyncnic.devices.macvtap import link as macvtap_link
-from asyncnic.devices.macvtap.link import KIND, Claim, Found
-from asyncnic.devices.tap.device import station_address
+from asyncnic.devices.macvtap.link import KIND, Found
+from asyncnic.devices.station import station_address
 from asyncnic.devices.tap.lane import TapLane
 from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.lanes.rules import BULK
-from asyncnic.linux.link import LinkCounters, LinkWanted, set_queue_length, set_up
+from asyncnic.linux.claim import claim
+from asyncnic.linux.link import LinkCounters, LinkWanted, open_changes, set_queue_length, set_up
 from asyncnic.linux.thread import in_thread
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.settings.knobs import Knobs
-
-log = logging.getLogger(__name__)
 
 _SETTLING = 50
 """How often a macvtap that was up before us is emptied, until its counters stand still."""
@@ -42,11 +40,12 @@ class MacvtapLane(TapLane):
         self._link = 0
 
     def connect(self, fd: int, index: int) -> None:
-        """`plug_in` the descriptor of the macvtap whose interface has this index."""
-        self._changes = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
-        )
-        self._changes.bind((0, RTMGRP_LINK))
+        """`plug_in` the descriptor of the macvtap whose interface has this index.
+
+        Raises:
+            OSError: there are no descriptors left; `unplug` it.
+        """
+        self._changes = open_changes()
         self._ready = select.epoll()
         self._ready.register(fd, select.EPOLLIN)
         self._ready.register(self._changes, select.EPOLLIN)
@@ -57,10 +56,10 @@ class MacvtapLane(TapLane):
 
     def unplug(self) -> None:
         """See `TapLane.unplug`."""
-        if self._ready is not None and self._changes is not None:
-            self._ready.close()
-            self._changes.close()
-            self._ready = self._changes = None
+        for opened_here in (self._ready, self._changes):
+            if opened_here is not None:
+                opened_here.close()
+        self._ready = self._changes = None
         super().unplug()
 
     def fileno(self) -> int | None:
@@ -95,7 +94,7 @@ class MacvtapLane(TapLane):
         try:
             socket.if_indextoname(self._link)
         except OSError:
-            raise DeviceLost("the macvtap was deleted, or its parent") from None
+            raise DeviceLost("the macvtap was deleted or moved away, or its parent") from None
 
 
 class MacvtapDevice:
@@ -114,73 +113,61 @@ class MacvtapDevice:
     def __init__(self, name: str, options: DeviceOptions) -> None:
         self.name = f"macvtap:{name}"
         self.lanes: tuple[MacvtapLane, ...] = ()
+        self.attachment = Attachment(self.name, self._acquire)
         self._interface = name
         self._options = options
         self._mac = options.mac
-        self._claim: Claim | None = None
-        self._made: Found | None = None
         self._link: LinkCounters | None = None
         self._using = ""
         self._queue_length = options.knobs.tap_queue
-        self._zero = (0, 0)
-        self._past = WireCounters(0, 0)
-        self._last = WireCounters(0, 0)
-        self._read_before = 0
+        self._count = WireCount()
 
-    async def attach(self) -> None:
-        """Make the macvtap, or take the one that is there, and connect the chip.
-
-        Raises:
-            DeviceError, PrivilegeError: no such interface, or see `macvtap_link` and `link.set_up`.
+    async def _acquire(self, held: AsyncExitStack) -> None:
+        """Make the macvtap, or take the one that is there, and connect the chip. A parent that is back gets a new one;
+        one made beforehand is waited for.
         """
+        options, length = self._options, self._options.knobs.tap_queue
         found = await in_thread(macvtap_link.find, self._interface)
         if found is None:
-            raise DeviceError(f"{self.name}: no such interface: name the one to be on, see: ip link")
-        fd = -1
-        try:
-            link = await self._take(found)
-            fd = await in_thread(macvtap_link.open_queue, link)
-            await in_thread(macvtap_link.accept_multicast, link.name)
-            if self._made is not None:
-                await in_thread(macvtap_link.bring_up, link, found.name)
-            await set_up(link.name, LinkWanted(self._options.mtu, self._options.knobs.tap_queue), self.backend)
-            counters = LinkCounters(link.name, link.index)
-            self._zero = (0, 0) if self._made is not None else _settled(fd, counters)
-        except BaseException:
-            if fd >= 0:
-                os.close(fd)
-            await self._let_go()
-            raise
+            raise (DeviceLost if self.attachment.returning else DeviceError)(
+                f"{self.name}: no such interface: name the one to be on, see: ip link"
+            )
+        made = found.kind != KIND
+        link = await self._make(found, held) if made else self._take(found, held)
+        fd = await in_thread(macvtap_link.open_queue, link)
+        held.callback(os.close, fd)
+        await in_thread(macvtap_link.accept_multicast, link.name)
+        if made:
+            await in_thread(macvtap_link.bring_up, link, found.name)
+        await set_up(link.name, LinkWanted(options.mtu, length), self.backend)
+        counters = LinkCounters(link.name)
+        held.callback(counters.close)
+        arrived, dropped = (0, 0) if made else _settled(fd, counters)
         if not self.lanes:
-            memory = DmaMemory.anonymous(self._options.memory_size)
-            self.lanes = (MacvtapLane(memory, link.mac, self._options.knobs),)
+            memory = DmaMemory.anonymous(options.memory_size)
+            self.lanes = (MacvtapLane(memory, link.mac, options.knobs),)
         self._mac = link.mac
-        self._link, self._using = counters, link.name
-        self._queue_length = self._options.knobs.tap_queue
-        self._read_before = self.lanes[0].read_frames
-        self._past = self._last
+        self._count.begin(arrived - dropped, dropped)
+        held.callback(self._unplug)
+        self._link, self._using, self._queue_length = counters, link.name, length
         self.lanes[0].connect(fd, link.index)
 
-    async def _take(self, found: Found) -> Found:
-        """The macvtap to use, claimed: `found` itself, or one made on it."""
-        options = self._options
-        name = found.name if found.kind == KIND else macvtap_link.new_name()
-        try:
-            self._claim = Claim(name)
-        except OSError:
-            raise DeviceError(
-                f"{self.name}: another process is attached to it: stop that one, or make another"
-            ) from None
-        if found.kind == KIND:
-            if self._mac not in (None, found.mac):
-                fix = f"ip link set {name} address {self._mac.hex(':')}"
-                raise DeviceError(
-                    f"{self.name}: its MAC is {found.mac.hex(':')}: leave --mac out and restart, or {fix}"
-                )
-            return found
-        mac = self._mac if self._mac is not None else station_address(self.name)
-        self._made = await in_thread(macvtap_link.make, name, found, mac, options.mtu, options.knobs.tap_queue)
-        return self._made
+    def _take(self, found: Found, held: AsyncExitStack) -> Found:
+        """A macvtap that is there, claimed."""
+        held.callback(claim(self.name, found.name).release)
+        if self._mac not in (None, found.mac):
+            fix = f"ip link set {found.name} address {self._mac.hex(':')}"
+            raise DeviceError(f"{self.name}: its MAC is {found.mac.hex(':')}: leave --mac out and restart, or {fix}")
+        return found
+
+    async def _make(self, parent: Found, held: AsyncExitStack) -> Found:
+        """A new macvtap on `parent`, claimed, since a name that nobody claims is swept away."""
+        options, name = self._options, macvtap_link.new_name()
+        held.callback(claim(self.name, name).release)
+        mac = self._mac if self._mac is not None else station_address(self.name, parent.mac)
+        made = await in_thread(macvtap_link.make, name, parent, mac, options.mtu, options.knobs.tap_queue)
+        held.push_async_callback(in_thread, macvtap_link.remove, made.index)
+        return made
 
     def wire(self) -> WireCounters:
         """See `Device.wire`, and above for what is counted.
@@ -188,15 +175,25 @@ class MacvtapDevice:
         Raises:
             DeviceLost: the macvtap is gone.
         """
-        if self._link is None:
-            return self._last
-        counted, dropped = _arrivals(self._link)
-        counted, dropped = counted - self._zero[0], dropped - self._zero[1]
-        lane = self.lanes[0]
-        taken = lane.read_frames - self._read_before + dropped
-        offered = taken if lane.frames_wait() else max(counted, taken)
-        self._last = WireCounters(max(self._last.offered, self._past.offered + offered), self._past.dropped + dropped)
-        return self._last
+        count = self._count
+        if self._link is not None:
+            arrived, dropped = _arrivals(self._link)
+            waits = self.lanes[0].frames_wait()  # what waits has arrived and is not offered yet
+            count.update(0 if waits else arrived - dropped, dropped)
+            count.came(self.lanes[0].read_frames)
+        return WireCounters(count.taken + count.dropped, count.dropped)
+
+    def _settle(self) -> None:
+        """Count for the last time on this attachment."""
+        if self._link is not None:
+            with suppress(DeviceLost):  # then what counts is what was read, and the drops as last seen
+                self.wire()
+            self._count.settle(self.lanes[0].read_frames)
+            self._link = None
+
+    def _unplug(self) -> None:
+        self._settle()
+        self.lanes[0].unplug()
 
     async def apply_knobs(self) -> None:
         """Bring the queue to the length that the knob asks for. It only grows: the kernel counts nowhere what a queue
@@ -218,56 +215,23 @@ class MacvtapDevice:
         self._queue_length = knobs.tap_queue
 
     async def reattach(self) -> bool:
-        """See `Device.reattach`: a parent that is back gets a new macvtap; one made beforehand is waited for."""
-        await self._detach()
-        try:
-            await self.attach()
-        except DeviceError as error:
-            log.debug("%s: %s", self.name, error)
-            return False
-        return True
+        """See `Device.reattach`."""
+        return await self.attachment.reattach()
 
     async def close(self) -> None:
         """See `Device.close`. A macvtap that we made is deleted; one made beforehand stays."""
-        await self._detach()
+        await self.attachment.detach()
         for lane in self.lanes:
             lane.port.memory.close()
-
-    async def _detach(self) -> None:
-        """Forget this attachment, keeping its counts: where they are gone, what was read and the drops as last seen."""
-        if self._link is not None:
-            try:
-                self.wire()
-            except DeviceLost:
-                taken = self.lanes[0].read_frames - self._read_before + self._last.dropped - self._past.dropped
-                self._last = WireCounters(max(self._last.offered, self._past.offered + taken), self._last.dropped)
-            self._link.close()
-            self._link = None
-            self.lanes[0].unplug()
-        await self._let_go()
-
-    async def _let_go(self) -> None:
-        if self._made is not None:
-            await in_thread(macvtap_link.remove, self._made.index)
-            self._made = None
-        if self._claim is not None:
-            self._claim.release()
-            self._claim = None
 
 
 async def open_device(name: str, options: DeviceOptions) -> MacvtapDevice:
     """Open "macvtap:NAME": NAME is the parent interface, or a macvtap.
 
     Raises:
-        DeviceError, PrivilegeError: see `MacvtapDevice.attach`.
+        DeviceError, PrivilegeError: it cannot be had; the message says what to do.
     """
-    device = MacvtapDevice(name, options)
-    try:
-        await device.attach()
-    except BaseException:
-        await device.close()
-        raise
-    return device
+    return await opened(MacvtapDevice(name, options))
 
 
 def _arrivals(link: LinkCounters) -> tuple[int, int]:

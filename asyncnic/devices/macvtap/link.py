@@ -1,6 +1,6 @@
 """A macvtap of the kernel: found or made on a parent interface, and its character device opened.
 
-Nothing here counts or moves frames (macvtap.py, tap_lane.py). All of it is for a thread without a running event loop.
+Nothing here counts or moves frames. All of it is for a thread without a running event loop.
 
 What opens a macvtap is /dev/tapN, N its interface's index. Indexes repeat in every network namespace and the file
 system of devices is one, so a node is believed only when what it opens has the right name; where it does not, or there
@@ -22,7 +22,9 @@ from pyroute2.netlink import nlmsg
 from pyroute2.netlink.exceptions import NetlinkError
 
 from asyncnic.errors import DeviceError, PrivilegeError
-from asyncnic.linux.tun import IFF_NO_PI, IFF_TAP
+from asyncnic.linux.claim import Claim
+from asyncnic.linux.link import link_message
+from asyncnic.linux.tun import IFF_NO_PI, IFF_TAP, no_offload
 
 KIND = "macvtap"
 IFF_ALLMULTI = 0x200
@@ -50,28 +52,7 @@ def find(name: str) -> Found | None:
     """The interface `name` of this network namespace; None when there is none."""
     with IPRoute() as route:
         found = route.link_lookup(ifname=name)
-        return _found(next(iter(route.get_links(*found)))) if found else None
-
-
-class Claim:
-    """The right to a macvtap's name in this network namespace. It ends with the process, however that ends.
-
-    The kernel gives each opener of a macvtap a queue and spreads the frames: two who do not know of each other would
-    both lose some, and no error would say so.
-    """
-
-    def __init__(self, name: str) -> None:
-        """Raises OSError (EADDRINUSE) when another process has it."""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        try:
-            self._socket.bind(f"\0asyncnic/macvtap/{name}")
-        except BaseException:
-            self._socket.close()
-            raise
-
-    def release(self) -> None:
-        """Give it up. Idempotent."""
-        self._socket.close()
+        return _found(link_message(route, found[0])) if found else None
 
 
 def new_name() -> str:
@@ -100,10 +81,14 @@ def make(name: str, parent: Found, mac: bytes, mtu: int, queue_length: int) -> F
             )
             # The address is the stack's: the kernel must not speak IPv6 with it.
             quiet = {"attrs": [("AF_INET6", {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _ADDRESS_BY_HAND)]})]}
-            (index,) = route.link_lookup(ifname=name)
+            index = socket.if_nametoindex(name)
             route.link("set", index=index, IFLA_AF_SPEC=quiet)
-        except NetlinkError as error:
-            raise _explain(parent.name, mac, error) from None
+        except BaseException as error:
+            with contextlib.suppress(OSError, NetlinkError):  # it is not there, or the next start deletes it
+                route.link("del", index=socket.if_nametoindex(name))
+            if isinstance(error, NetlinkError):
+                raise _explain(parent.name, mac, error) from None
+            raise
     return Found(name, index, KIND, mac, parent.index)
 
 
@@ -133,8 +118,8 @@ def accept_multicast(name: str) -> None:
         PrivilegeError: they do not come, and CAP_NET_ADMIN is missing.
     """
     with IPRoute() as route:
-        (index,) = route.link_lookup(ifname=name)
-        if next(iter(route.get_links(index)))["flags"] & IFF_ALLMULTI:
+        index = socket.if_nametoindex(name)
+        if link_message(route, index)["flags"] & IFF_ALLMULTI:
             return
         try:
             route.link("set", index=index, flags=IFF_ALLMULTI, change=IFF_ALLMULTI)
@@ -170,7 +155,12 @@ def open_queue(link: Found) -> int:
         fd = _open_own_node(link)
     if fd is None:
         raise DeviceError(f"{node}: absent, or another interface's: give the container --device {node}")
-    fcntl.ioctl(fd, _TUNSETIFF, _IFREQ.pack(b"", IFF_TAP | IFF_NO_PI))
+    try:
+        fcntl.ioctl(fd, _TUNSETIFF, _IFREQ.pack(b"", IFF_TAP | IFF_NO_PI))
+        no_offload(fd)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
 
 

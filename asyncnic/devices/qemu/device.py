@@ -1,20 +1,21 @@
 """QEMU's PCnet chip as a device: `--device qemu:TAPNAME`, and a form on a Unix datagram socket for tests.
 
-The chip lives in a child process (qemu_machine.py). Registers go over its qtest socket, rings and buffers are RAM
-that both processes map, and the wire is a descriptor that the child inherits (qemu_wire.py). It is a chip that nobody
+The chip lives in a child process (machine.py). Registers go over its qtest socket, rings and buffers are RAM
+that both processes map, and the wire is a descriptor that the child inherits (wire.py). It is a chip that nobody
 here wrote; this file is neither a guest nor the in-process model, and does no packet work.
 """
 
 import os
 import select
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
+from asyncnic.devices.attachment import Attachment, opened
 from asyncnic.devices.device import DeviceOptions, WireCounters
 from asyncnic.devices.qemu.machine import DMA_BUS, DMA_SIZE, IO_BASE, Machine, Ram
 from asyncnic.devices.qemu.process import QEMU
 from asyncnic.devices.qemu.qtest import QtestError
 from asyncnic.devices.qemu.wire import SocketWire, TapWire, Wire
-from asyncnic.devices.tap.device import station_address
+from asyncnic.devices.station import station_address
 from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.lanes.rules import BULK
 from asyncnic.pcnet32 import registers as reg
@@ -213,7 +214,7 @@ class QemuLane:
 
 
 class QemuDevice:
-    """QEMU's chip on a wire; see `asyncnic.devices.device.Device`. It has no chip before the first `reattach`."""
+    """QEMU's chip on a wire; see `asyncnic.devices.device.Device`. Made by `open_device`."""
 
     backend = "qemu"
     chip = "Am79C970A"
@@ -225,6 +226,23 @@ class QemuDevice:
         self._ram = Ram()
         self.port = QemuPort(DmaMemory(self._ram.view(DMA_BUS, DMA_SIZE), DMA_BUS), wire)
         self.lanes = (QemuLane(BULK, self.port),)
+        self.attachment = Attachment(name, self._acquire)
+
+    async def _acquire(self, held: AsyncExitStack) -> None:
+        """Start a machine on the wire, which is attached to first where it is not: it outlives a machine that died.
+
+        A new machine gets the RAM of the old one, so what the ring held is still there. What the old chip had missed
+        since CSR112 was last read is lost with it. Starting blocks for some 50 ms, on purpose: the child is killed when
+        the thread that starts it ends.
+        """
+        if not self._wire.intact():
+            await self._wire.attachment.detach()
+            await self._wire.attachment.attach()
+        try:
+            self.port.plug(Machine(self._wire.netdev, self._wire.fileno(), self._mac.hex(":"), self._ram))
+        except DeviceError as error:
+            raise DeviceError(f"{self.name}: {error}") from None
+        held.callback(self.port.unplug)
 
     def wire(self) -> WireCounters | None:
         return self._wire.counters()
@@ -233,25 +251,13 @@ class QemuDevice:
         await self._wire.apply_knobs()
 
     async def reattach(self) -> bool:
-        """See `Device.reattach`. A new machine gets the RAM of the old one, so what the ring held is still there.
-
-        What the old chip had missed since CSR112 was last read is lost with it. Starting blocks for some 50 ms, on
-        purpose: the child is killed when the thread that starts it ends.
-
-        Raises:
-            DeviceError: QEMU cannot be started, or the TAP not be attached to.
-        """
-        self.port.unplug()
-        if not await self._wire.attach():
-            return False
-        try:
-            self.port.plug(Machine(self._wire.netdev, self._wire.fileno(), self._mac.hex(":"), self._ram))
-        except DeviceError as error:
-            raise DeviceError(f"{self.name}: {error}") from None
-        return True
+        """See `Device.reattach`."""
+        return await self.attachment.reattach()
 
     async def close(self) -> None:
+        await self.attachment.detach()
         self.port.close()
+        await self._wire.attachment.detach()
         self._wire.close()
         self._ram.close()
 
@@ -263,7 +269,7 @@ async def open_device(name: str, options: DeviceOptions) -> QemuDevice:
         DeviceError, PrivilegeError: QEMU or the TAP cannot be had; the message says what to do.
     """
     mac = options.mac if options.mac is not None else station_address(name)
-    return await _opened(QemuDevice(f"qemu:{name}", TapWire(name, options), mac))
+    return await opened(QemuDevice(f"qemu:{name}", TapWire(name, options), mac))
 
 
 async def open_on_socket(mac: bytes) -> tuple[QemuDevice, SocketWire]:
@@ -273,13 +279,4 @@ async def open_on_socket(mac: bytes) -> tuple[QemuDevice, SocketWire]:
         DeviceError: QEMU cannot be started.
     """
     wire = SocketWire()
-    return await _opened(QemuDevice("qemu", wire, mac)), wire
-
-
-async def _opened(device: QemuDevice) -> QemuDevice:
-    try:
-        await device.reattach()
-    except BaseException:
-        await device.close()
-        raise
-    return device
+    return await opened(QemuDevice("qemu", wire, mac)), wire

@@ -14,19 +14,18 @@ import select
 import socket
 import struct
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Protocol
 
+from asyncnic.devices.attachment import Attachment, WireCount
 from asyncnic.devices.device import DeviceOptions, WireCounters
+from asyncnic.devices.tap.reserve import reserve_tap
 from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.linux import tun
-from asyncnic.linux.link import LinkCounters, LinkWanted, set_queue_length, set_up
+from asyncnic.linux.link import LinkCounters, LinkWanted, open_changes, set_queue_length, set_up
 
-_TUNATTACHFILTER = 0x4010_54D5
-_TUNDETACHFILTER = 0x4010_54D6
 _BPF_RETURN = 0x06
 _FROM_TAP = 65536
-_RTMGRP_LINK = 1
 _ANNOUNCEMENT = 65536
 _SETTLE_SECONDS = 1.0
 _SETTLE_STEP = 0.001
@@ -37,6 +36,8 @@ class Wire(Protocol):
 
     netdev: str
     """QEMU's back end for it, "{fd}" standing for the descriptor."""
+    attachment: Attachment
+    """The hold on it. When it is attached to, its gate is closed."""
 
     def fileno(self) -> int:
         """The descriptor that QEMU inherits."""
@@ -46,6 +47,9 @@ class Wire(Protocol):
 
     def gone(self) -> bool:
         """Whether the wire is gone; consumes the readiness of `news`."""
+
+    def intact(self) -> bool:
+        """Whether the wire is attached to, and there."""
 
     def open_gate(self) -> None:
         """Let frames through to the chip."""
@@ -63,15 +67,8 @@ class Wire(Protocol):
     async def apply_knobs(self) -> None:
         """See `asyncnic.devices.device.Device.apply_knobs`."""
 
-    async def attach(self) -> bool:
-        """Attach to the wire if that is not so, its gate closed. False when there is no such wire now.
-
-        Raises:
-            DeviceError: there is one, and it cannot be attached to.
-        """
-
     def close(self) -> None:
-        """Let go of the wire. Idempotent."""
+        """Close what was there before it was attached to. Idempotent."""
 
 
 class SocketWire:
@@ -80,8 +77,12 @@ class SocketWire:
     netdev = "dgram,local.type=fd,local.str={fd}"
 
     def __init__(self) -> None:
+        self.attachment = Attachment("qemu", self._acquire)
         self.peer, self._end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._news = os.eventfd(0)  # there is never any: this wire ends with us
+
+    async def _acquire(self, held: AsyncExitStack) -> None:
+        """Nothing to do: both ends are ours."""
 
     def fileno(self) -> int:
         return self._end.fileno()
@@ -91,6 +92,9 @@ class SocketWire:
 
     def gone(self) -> bool:
         return False
+
+    def intact(self) -> bool:
+        return self.attachment.attached
 
     def open_gate(self) -> None:
         pass
@@ -103,9 +107,6 @@ class SocketWire:
 
     async def apply_knobs(self) -> None:
         pass
-
-    async def attach(self) -> bool:
-        return True
 
     def close(self) -> None:
         if self._end.fileno() >= 0:
@@ -121,16 +122,38 @@ class TapWire:
 
     def __init__(self, name: str, options: DeviceOptions) -> None:
         self.name = name
+        self.attachment = Attachment(f"qemu:{name}", self._acquire)
         self._options = options
         self._queue_length = options.knobs.tap_queue
         self._tap = -1
         self._link: LinkCounters | None = None
+        self._count = WireCount()
         # The TAP itself would wake us for every frame; the kernel's announcements of changed links are rare.
-        self._news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
-        self._news.bind((0, _RTMGRP_LINK))
-        self._before = self._last = WireCounters(0, 0)
-        self._zero = (0, 0)
+        self._news = open_changes()
         self._drop_all = ctypes.create_string_buffer(struct.pack("=HBBI", _BPF_RETURN, 0, 0, 0))
+
+    async def _acquire(self, held: AsyncExitStack) -> None:
+        await reserve_tap(self.name, self.attachment, held)
+        self._tap = tun.attach(self.name)
+        held.callback(self._let_go)
+        self._filter()
+        knobs = self._options.knobs
+        await set_up(self.name, LinkWanted(self._options.mtu, knobs.tap_queue, self._options.host_address))
+        self._queue_length = knobs.tap_queue
+        with suppress(BlockingIOError):  # these frames are older than the chip
+            while True:
+                os.read(self._tap, _FROM_TAP)
+        self._link = LinkCounters(self.name)
+        self._count.begin(*self._link.read())
+
+    def _let_go(self) -> None:
+        if self._link is not None:
+            with suppress(DeviceLost):  # its counters are gone with it
+                self.counters()
+            self._link.close()
+            self._link = None
+        os.close(self._tap)
+        self._tap = -1
 
     def fileno(self) -> int:
         return self._tap
@@ -142,32 +165,9 @@ class TapWire:
         with suppress(OSError):  # nothing more to read, or more news than it could hold
             while True:
                 self._news.recv(_ANNOUNCEMENT)
-        return not self._attached()
+        return not self.intact()
 
-    async def attach(self) -> bool:
-        if self._attached():
-            return True
-        first = self._link is None
-        self._detach()
-        if not (first or tun.exists(self.name)):
-            return False  # a TAP that was deleted is waited for, not made again: whoever deleted it may mean it
-        self._before = self._last
-        self._tap = tun.attach(self.name)
-        try:
-            self._filter()
-            knobs = self._options.knobs
-            await set_up(self.name, LinkWanted(self._options.mtu, knobs.tap_queue, self._options.host_address))
-            with suppress(BlockingIOError):  # these frames are older than the chip
-                while True:
-                    os.read(self._tap, _FROM_TAP)
-            self._link = LinkCounters(self.name, socket.if_nametoindex(self.name))
-            self._zero = self._link.read()
-        except BaseException:
-            self._detach()
-            raise
-        return True
-
-    def _attached(self) -> bool:
+    def intact(self) -> bool:
         if self._tap < 0:
             return False
         wire = select.poll()
@@ -176,11 +176,11 @@ class TapWire:
 
     def _filter(self) -> None:
         """Have the kernel drop, and count as `tx_dropped`, every frame that is sent to the TAP."""
-        fcntl.ioctl(self._tap, _TUNATTACHFILTER, struct.pack("@HP", 1, ctypes.addressof(self._drop_all)))
+        fcntl.ioctl(self._tap, tun.TUNATTACHFILTER, struct.pack("@HP", 1, ctypes.addressof(self._drop_all)))
 
     def open_gate(self) -> None:
         with suppress(OSError):  # the TAP was deleted: `counters` and the lane say so
-            fcntl.ioctl(self._tap, _TUNDETACHFILTER, bytes(16))
+            fcntl.ioctl(self._tap, tun.TUNDETACHFILTER, bytes(16))
 
     def close_gate(self) -> None:
         with suppress(OSError):
@@ -188,15 +188,10 @@ class TapWire:
             settle(self._tap)
 
     def counters(self) -> WireCounters:
-        if self._link is None:
-            raise DeviceLost("the TAP is gone")
-        packets, dropped = self._link.read()
-        lost = dropped - self._zero[1]
-        self._last = WireCounters(
-            self._before.offered + packets - self._zero[0] + lost,
-            self._before.dropped + lost,
-        )
-        return self._last
+        count = self._count
+        if self._link is not None:
+            count.update(*self._link.read())
+        return WireCounters(count.taken + count.dropped, count.dropped)
 
     async def apply_knobs(self) -> None:
         knobs = self._options.knobs
@@ -210,15 +205,7 @@ class TapWire:
         self._queue_length = knobs.tap_queue
 
     def close(self) -> None:
-        self._detach()
         self._news.close()
-
-    def _detach(self) -> None:
-        if self._link is not None:
-            self._link.close()
-        if self._tap >= 0:
-            os.close(self._tap)
-            self._tap = -1
 
 
 def settle(descriptor: int) -> None:

@@ -1,7 +1,7 @@
 """One queue of a TAP with a chip of its own.
 
 Frames are read straight into descriptor buffers, only as many as the chip has descriptors for. Which frames come into
-which queue is not decided here (tap_queues.py), and nobody here looks into one.
+which queue is not decided here (queues.py), and nobody here looks into one.
 """
 
 import errno
@@ -48,11 +48,11 @@ class TapLane:
         return self.port.counters.read
 
     def plug_in(self, fd: int, *, reads: bool = True) -> None:
-        """Connect the wire: `fd` is a queue of the TAP, and owned by the lane from now on.
+        """Connect the wire: `fd` is a queue of the TAP. It stays the caller's, who unplugs the lane before closing it.
 
         A lane that has no queue of its own can still send on another's: then it does not read.
         """
-        self._file = self.port.wire_file = io.FileIO(fd, "r+")
+        self._file = self.port.wire_file = io.FileIO(fd, "r+", closefd=False)
         self._reads = reads
         self.port.link_up = True
 
@@ -66,11 +66,9 @@ class TapLane:
         self._depth = DepthControl()
 
     def unplug(self) -> None:
-        """Close the wire, and pull the chip's link."""
+        """Disconnect the wire, and pull the chip's link."""
         self._steering = None
-        if self._file is not None:
-            self._file.close()
-            self._file = self.port.wire_file = None
+        self._file = self.port.wire_file = None
         self.port.link_up = False
 
     def fileno(self) -> int | None:

@@ -1,7 +1,7 @@
 """The queues of a TAP: as many as there are lanes where the kernel lets us, else one; their depths and their rules.
 
-It opens descriptors and hands them out; frames are read elsewhere (tap_lane.py), and what was offered is added up
-elsewhere (tap_counters.py).
+It opens descriptors and hands them out; frames are read elsewhere (lane.py), and what was offered is added up
+elsewhere (device.py).
 """
 
 import logging

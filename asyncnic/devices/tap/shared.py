@@ -9,16 +9,17 @@ there is the last lane alone, spread by the kernel.
 import contextlib
 import logging
 import os
-import socket
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
+from asyncnic.devices.attachment import Attachment, WireCount
 from asyncnic.devices.device import WireCounters
-from asyncnic.devices.tap.counters import TapCounters
-from asyncnic.errors import DeviceError
+from asyncnic.devices.tap.reserve import reserve_tap
+from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.lanes.program import spreading_program
 from asyncnic.lanes.rules import LaneRule
 from asyncnic.linux import bpf, tun
-from asyncnic.linux.link import LinkCounters, LinkWanted, counts_of_unused_tap, set_queue_length, set_up
+from asyncnic.linux.link import LinkCounters, LinkWanted, set_queue_length, set_up
 from asyncnic.logs import fields
 
 log = logging.getLogger(__name__)
@@ -47,10 +48,9 @@ class SharedTap:
         self._tap = tap
         self._readers = readers
         self._wanted = wanted
-        self._counters = TapCounters()
+        self._attachment = Attachment(self.name, self._acquire)
+        self._count = WireCount()
         self._link: LinkCounters | None = None
-        self._read_before = 0
-        self._attached_before = False
 
     @property
     def queue_length(self) -> int:
@@ -68,27 +68,38 @@ class SharedTap:
         Raises:
             DeviceError, PrivilegeError: see `tun.attach` and `link.set_up`.
         """
-        zero = await counts_of_unused_tap(self._tap)
-        queues: list[int] = []
+        await self._attachment.attach()
+
+    async def _acquire(self, held: AsyncExitStack) -> None:
+        zero = await reserve_tap(self._tap, self._attachment, held)
         program = self._load()
+        queues: list[int] = []
         try:
             while len(queues) < len(self.lanes) - 1 + self._readers:
                 queues.append(tun.attach(self._tap, queues=True))
+                held.callback(os.close, queues[-1])
             if program is not None:
                 bpf.attach(queues[0], bpf.TUNSETSTEERINGEBPF, program)
-            await set_up(self._tap, self._wanted)
-            self._link = LinkCounters(self._tap, socket.if_nametoindex(self._tap))
-        except BaseException:
-            for queue in queues:
-                os.close(queue)
-            raise
+                held.callback(self._take_program_off, queues[0])
         finally:
             if program is not None:
                 os.close(program)
-        self._counters.attached(*zero, 0)
-        self._read_before = self._counters.packets
-        self._attached_before = True
-        self.queues = queues
+        await set_up(self._tap, self._wanted)
+        link = LinkCounters(self._tap)
+        held.callback(link.close)
+        self._count.begin(*zero)
+        self._link, self.queues = link, queues
+        held.callback(self._forget)
+
+    def _forget(self) -> None:
+        if self._link is not None:
+            with contextlib.suppress(DeviceLost):  # its counters are gone with it
+                self.wire()
+        self._link, self.queues = None, ()
+
+    def _take_program_off(self, queue: int) -> None:
+        with contextlib.suppress(DeviceError):  # the TAP is gone, and its program with it
+            bpf.attach(queue, bpf.TUNSETSTEERINGEBPF, bpf.DETACHED)
 
     def steer(self, lanes: Sequence[LaneRule]) -> None:
         """Change the lanes' rules while frames come; each frame meets the old rules or the new ones.
@@ -114,7 +125,7 @@ class SharedTap:
         try:
             return bpf.load_program(spreading_program(self.lanes, self._readers).encode(), "asyncnic_spread")
         except DeviceError as error:
-            if not self._attached_before:
+            if not self._attachment.returning:
                 log.info("one lane", extra=fields(device=self.name, why=str(error)))
                 self.lanes = self.lanes[-1:]
             return None
@@ -123,35 +134,25 @@ class SharedTap:
         """tx_packets + tx_dropped of the TAP since it was first attached to, across loss and re-attachment.
 
         Raises:
-            DeviceLost: the TAP was deleted. `lose` it.
+            DeviceLost: the TAP is gone. `lose` it.
         """
         if self._link is not None:
-            self._counters.update(*self._link.read(), 0)
-        dropped = self._counters.dropped_beside
-        return WireCounters(self._counters.packets + dropped, dropped)
+            self._count.update(*self._link.read())
+        return WireCounters(self._count.taken + self._count.dropped, self._count.dropped)
 
     def lose(self, read: int) -> None:
-        """Let go of a TAP that was deleted. Its counters are gone with it: what counts is what was read, and the drops
-        as last seen.
+        """Count no further on a TAP that is gone, its counters with it: what counts is what was read, and the drops as
+        last seen. Its readers may say later how much that was: then lose it again.
 
         Args:
             read: frames that were read of all queues since the first attachment.
         """
-        self._counters.lost(read - self._read_before)
-        self.close()
+        self._link, self.queues = None, ()
+        self._count.settle(read)
 
     async def reattach(self) -> bool:
-        """Try to open the queues of a TAP that is back; True when that worked.
-
-        A TAP that was deleted is waited for, not made again: whoever deleted it may mean it.
-        """
-        if not tun.exists(self._tap):
-            return False
-        try:
-            await self.attach()
-        except (DeviceError, OSError):
-            return False
-        return True
+        """See `Device.reattach`."""
+        return await self._attachment.reattach()
 
     async def set_queue_length(self, length: int) -> None:
         """Change how many frames each queue holds.
@@ -163,16 +164,8 @@ class SharedTap:
             await set_queue_length(self._tap, length)
             self._wanted = LinkWanted(self._wanted.mtu, length, self._wanted.address)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close all descriptors; counts stay. A TAP that we made goes away when the last reader has closed its own, and
         one made beforehand is left without our program.
         """
-        if self.queues and len(self.lanes) > 1:
-            with contextlib.suppress(DeviceError):  # the TAP is gone, and its program with it
-                bpf.attach(self.queues[0], bpf.TUNSETSTEERINGEBPF, bpf.DETACHED)
-        for queue in self.queues:
-            os.close(queue)
-        self.queues = ()
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        await self._attachment.detach()

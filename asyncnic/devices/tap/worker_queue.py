@@ -4,6 +4,7 @@ A worker has one of these. It neither makes nor sets up the TAP and cannot ask i
 out the descriptors, keeps the TAP's counters, and brings new descriptors when the TAP was lost.
 """
 
+import os
 from collections.abc import Sequence
 
 from asyncnic.devices.device import DeviceOptions, LaneCounters, WireCounters
@@ -13,7 +14,7 @@ from asyncnic.pcnet32.memory import DmaMemory
 
 
 class QueueDevice:
-    """Lanes on descriptors that were handed over; see `asyncnic.devices.device.Device`. Made by `open_device`."""
+    """Lanes on descriptors that were handed over; see `asyncnic.devices.device.Device`. Made by `open_queues`."""
 
     backend = "tap"
     chip = "Am79C970A"
@@ -21,6 +22,7 @@ class QueueDevice:
     def __init__(self, tap: str, lanes: Sequence[TapLane]) -> None:
         self.name = f"tap:{tap}"
         self.lanes = lanes
+        self._descriptors: Sequence[int] = ()
         self._fresh: Sequence[int] = ()
 
     def wire(self) -> WireCounters:
@@ -30,6 +32,7 @@ class QueueDevice:
 
     def replace(self, descriptors: Sequence[int]) -> None:
         """Take these descriptors, one a lane, at the next `reattach`; they are the device's from now on."""
+        _close(self._fresh)
         self._fresh = descriptors
 
     async def apply_knobs(self) -> None:
@@ -37,34 +40,46 @@ class QueueDevice:
 
     async def reattach(self) -> bool:
         """See `Device.reattach`. True once new descriptors were handed over."""
-        fresh, self._fresh = self._fresh, ()
-        for lane in self.lanes:
-            lane.unplug()
-        for lane, descriptor in zip(self.lanes, fresh, strict=False):
+        self._unplug()
+        self._descriptors, self._fresh = self._fresh, ()
+        for lane, descriptor in zip(self.lanes, self._descriptors, strict=False):
             lane.plug_in(descriptor)
-        return bool(fresh)
+        return bool(self._descriptors)
 
     async def close(self) -> None:
         """See `Device.close`."""
+        self._unplug()
+        _close(self._fresh)
+        self._fresh = ()
         for lane in self.lanes:
-            lane.unplug()
             lane.port.memory.close()
 
+    def _unplug(self) -> None:
+        for lane in self.lanes:
+            lane.unplug()
+        _close(self._descriptors)
+        self._descriptors = ()
 
-async def open_device(name: str, options: DeviceOptions) -> QueueDevice:
-    """Open "NAME:FD[,FD...]": the queues with these descriptors, of the TAP of that name.
+
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+async def open_queues(tap: str, descriptors: Sequence[int], options: DeviceOptions) -> QueueDevice:
+    """The queues with these descriptors, the device's from now on, of the TAP of that name.
 
     Raises:
-        ValueError: `name` is not of that form, or there is no station address: the TAP's owner chooses it for all.
+        ValueError: there is no station address: the TAP's owner chooses it for all.
     """
-    tap, _, numbers = name.partition(":")
     if options.mac is None:
         raise ValueError(f"tap:{tap}: its queues have no station address")
-    descriptors = [int(number) for number in numbers.split(",")]
     names = [rule.name for rule in parse_lanes(options.knobs.lane)][-len(descriptors) :]
     lanes = []
-    for lane_name, descriptor in zip(names, descriptors, strict=True):
+    for lane_name in names:
         lane = TapLane(lane_name, DmaMemory.anonymous(options.memory_size), options.mac, options.knobs)
-        lane.plug_in(descriptor)
         lanes.append(lane)
-    return QueueDevice(tap, lanes)
+    device = QueueDevice(tap, lanes)
+    device.replace(descriptors)
+    await device.reattach()
+    return device

@@ -14,11 +14,12 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import uvloop
 
 from asyncnic import logs
-from asyncnic.devices.tap.worker_queue import QueueDevice
+from asyncnic.devices.tap.worker_queue import QueueDevice, open_queues
 from asyncnic.errors import Failed
 from asyncnic.logs import describe, fields
 from asyncnic.service.engine import InProcess, open_in_process
@@ -166,7 +167,7 @@ def main() -> int:
 
 
 async def _serve(channel: Channel, settings: Settings, start: Start, queues: Sequence[int]) -> int:
-    device = f"queue:{settings.device.partition(':')[2]}:{','.join(map(str, queues))}"
+    device = partial(open_queues, settings.device.partition(":")[2], queues)
     async with open_in_process(settings, choose(settings), device) as engine:
         engine.nic.knobs.turn_to(start.knobs)
         worker = Worker(engine)

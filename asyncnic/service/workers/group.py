@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from asyncnic.devices.device import WireCounters
-from asyncnic.devices.tap.device import station_address
+from asyncnic.devices.station import station_address
 from asyncnic.devices.tap.shared import SharedTap
 from asyncnic.devices.tap.worker_queue import QueueDevice
 from asyncnic.errors import DeviceError, DeviceLost, Failed
@@ -138,7 +138,7 @@ class WorkerGroup:
         for worker in self._workers:
             worker.kill()
         await asyncio.gather(*(worker.wait() for worker in self._workers))
-        self._tap.close()
+        await self._tap.close()
 
     # -- One worker ---------------------------------------------------------------------------------------------------
 

@@ -322,11 +322,11 @@ async def test_an_interface_that_cannot_carry_one_says_so(cable: Cable) -> None:
 
 UNPRIVILEGED = """
 import asyncio, concurrent.futures.thread, os, sys
-import asyncnic.devices.macvtap
+import asyncnic.devices.macvtap.device
 from asyncnic.devices import open_device
 from asyncnic.devices.device import DeviceOptions
 from asyncnic.errors import DeviceError
-from asyncnic.knobs import Knobs
+from asyncnic.settings.knobs import Knobs
 os.setgid(65534); os.setuid(65534)
 async def main():
     given = DeviceOptions(mac=None, mtu=1500, host_address="", memory_size=1 << 20, knobs=Knobs())

@@ -5,10 +5,9 @@ import subprocess
 
 import pytest
 
-from asyncnic.devices import open_device
 from asyncnic.devices.device import DeviceOptions
 from asyncnic.devices.tap.shared import SharedTap
-from asyncnic.devices.tap.worker_queue import QueueDevice
+from asyncnic.devices.tap.worker_queue import open_queues
 from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.lanes.rules import DEFAULT_LANES, parse_lanes
 from asyncnic.linux.link import LinkWanted
@@ -42,7 +41,7 @@ async def test_the_first_reader_has_the_higher_lanes_besides(tap_name: str) -> N
     tap = await shared(tap_name, 3, ("control=arp", "dns=udp:53"))
     assert [len(tap.queues_of(reader)) for reader in range(3)] == [3, 1, 1]
     assert sorted(queue for reader in range(3) for queue in tap.queues_of(reader)) == sorted(tap.queues)
-    tap.close()
+    await tap.close()
     assert tap.queues_of(0) == ()
 
 
@@ -58,7 +57,7 @@ async def test_control_has_its_own_queue_and_both_are_counted(tap_name: str) -> 
     counters = tap.wire()
     assert (counters.offered, counters.dropped) == (153, 50)
     wire.close()
-    tap.close()
+    await tap.close()
     assert tap.wire() == counters
 
 
@@ -71,7 +70,7 @@ async def test_rules_change_and_names_do_not(tap_name: str) -> None:
     with pytest.raises(DeviceError, match="fixed while running"):
         tap.steer(parse_lanes(("other=arp",)))
     wire.close()
-    tap.close()
+    await tap.close()
 
 
 async def test_counts_go_on_when_the_tap_was_deleted_and_came_back(tap_name: str) -> None:
@@ -94,7 +93,7 @@ async def test_counts_go_on_when_the_tap_was_deleted_and_came_back(tap_name: str
     assert waiting(tap.queues_of(0)[0]) == 1
     assert tap.wire().offered == 13
     wire.close()
-    tap.close()
+    await tap.close()
 
 
 async def test_a_tap_in_use_is_refused(tap_name: str) -> None:
@@ -102,15 +101,14 @@ async def test_a_tap_in_use_is_refused(tap_name: str) -> None:
     other = SharedTap(tap_name, 2, parse_lanes(DEFAULT_LANES), LinkWanted(1500, 100))
     with pytest.raises(DeviceError, match="another process is attached"):
         await other.attach()
-    tap.close()
+    await tap.close()
 
 
 async def test_a_queue_is_a_device_that_counts_what_it_reads(tap_name: str) -> None:
     tap = await shared(tap_name)
     options = DeviceOptions(mac=MAC, mtu=1500, host_address="", memory_size=1 << 20, knobs=Knobs())
     copies = [os.dup(queue) for queue in tap.queues_of(0)]
-    device = await open_device(f"queue:{tap_name}:{','.join(map(str, copies))}", options)
-    assert isinstance(device, QueueDevice)
+    device = await open_queues(tap_name, copies, options)
     assert device.name == f"tap:{tap_name}"
     assert [lane.name for lane in device.lanes] == ["control", "bulk"]
     assert device.wire().offered == 0
@@ -120,10 +118,10 @@ async def test_a_queue_is_a_device_that_counts_what_it_reads(tap_name: str) -> N
     assert await device.reattach()
     assert None not in [lane.fileno() for lane in device.lanes]
     await device.close()
-    tap.close()
+    await tap.close()
 
 
 async def test_a_queue_needs_a_station_address(tap_name: str) -> None:
     options = DeviceOptions(mac=None, mtu=1500, host_address="", memory_size=1 << 20, knobs=Knobs())
     with pytest.raises(ValueError, match="no station address"):
-        await open_device(f"queue:{tap_name}:3", options)
+        await open_queues(tap_name, [3], options)
