@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asyncnic.errors import Failed, SettingsError
+from asyncnic.linux.files import write_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,9 @@ def save(result: Mapping[str, Any], path: Path) -> None:
     """
     figure = _PLOTS[result["experiment"]](result)
     try:
-        figure.savefig(path, bbox_inches="tight", dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        with write_beside(path) as out:
+            figure.savefig(out, format=path.suffix[1:], bbox_inches="tight", dpi=150, metadata=metadata)
     except OSError as error:
         raise Failed(f"--plot {path}: {error.strerror}") from error
 

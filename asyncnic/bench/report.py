@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asyncnic.errors import Failed
+from asyncnic.linux.files import must_have_room_beside, write_beside
 from asyncnic.nic.ledger import STAGES, Ledger
 from asyncnic.version import build_info
 
@@ -64,7 +65,8 @@ def write_json(path: Path, result: Mapping[str, Any]) -> None:
         Failed: the file cannot be written.
     """
     try:
-        path.write_text(json.dumps({**result, "environment": environment()}, indent=2) + "\n")
+        with write_beside(path) as out:
+            out.write((json.dumps({**result, "environment": environment()}, indent=2) + "\n").encode())
     except OSError as error:
         raise Failed(f"--json {path}: {error.strerror}") from error
 
@@ -73,13 +75,12 @@ def must_be_writable(flag: str, path: Path | None) -> None:
     """Find out before a long run, not after it, that its result has no place.
 
     Raises:
-        Failed: the file cannot be opened for writing.
+        Failed: the file could not be written.
     """
     if path is None:
         return
     try:
-        with path.open("a"):
-            pass
+        must_have_room_beside(path)
     except OSError as error:
         raise Failed(f"{flag} {path}: {error.strerror}") from error
 

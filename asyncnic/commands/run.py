@@ -18,4 +18,4 @@ def command(config: Path | None, **flags: Any) -> int:
     settings = load(given(flags), os.environ, config)
     from asyncnic.service.service import run
 
-    return run(settings, lambda: load(given(flags), os.environ, config))
+    return run(settings, lambda: load(given(flags), os.environ, config, again=True))

@@ -3,6 +3,7 @@
 Nothing here knows what is in the files.
 """
 
+import errno
 import os
 import stat
 import tempfile
@@ -86,6 +87,21 @@ def write_beside(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             os.unlink(name)
         raise
+
+
+def must_have_room_beside(path: Path) -> None:
+    """Find out that `write_beside` would begin well, and leave no trace.
+
+    Raises:
+        OSError: it would not.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if target.exists() and not target.is_file():
+        os.close(os.open(target, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    else:
+        tempfile.TemporaryFile(dir=target.parent).close()
 
 
 def _umask() -> int:

@@ -91,15 +91,13 @@ def _stack(settings: Settings) -> Finding:
 
 
 def _web_config(settings: Settings) -> Finding:
-    from asyncnic.web.security import load_web_config, tls_context
+    from asyncnic.web.security import load_access
 
     what = (
         f"--web-config {settings.web_config}" if settings.web_config else "--web-config: none, plain HTTP for everyone"
     )
     try:
-        config = load_web_config(settings.web_config, settings.origin("web_config"))
-        if config.tls_server_config is not None:
-            tls_context(config.tls_server_config, settings.web_config, settings.origin("web_config"))
+        load_access(settings.web_config, settings.origin("web_config"))
     except SettingsError as error:
         return Finding(what, False, str(error), USAGE)
     return Finding(what)

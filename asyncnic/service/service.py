@@ -18,7 +18,8 @@ import uvloop
 
 from asyncnic import logs
 from asyncnic.errors import DeviceError, SettingsError
-from asyncnic.logs import fields
+from asyncnic.linux.thread import in_thread
+from asyncnic.logs import describe, fields
 from asyncnic.service.ending import Ending, heard
 from asyncnic.service.engine import Engine, open_in_process
 from asyncnic.service.notify import Notifier
@@ -27,7 +28,7 @@ from asyncnic.service.tuning import Changes, Tuner
 from asyncnic.settings.model import LIVE, Settings, changed
 from asyncnic.stacks.choice import choose
 from asyncnic.tasks import beside
-from asyncnic.web.security import WebConfig, load_web_config
+from asyncnic.web.security import Access, load_access
 from asyncnic.web.server import WebServer
 
 UNREADY_SECONDS = 8.0
@@ -39,8 +40,11 @@ LOOK = 0.5
 
 log = logging.getLogger(__name__)
 
+FIRST_TURNS = 20
+"""Turns of the event loop in which a stack that cannot begin has said so: those of its first steps."""
+
 Reload = Callable[[], Settings]
-"""Reads the configuration again; raises SettingsError when it is bad."""
+"""Reads the configuration again, and may block; raises SettingsError when it is bad."""
 
 
 def run(settings: Settings, reload: Reload) -> int:
@@ -57,6 +61,8 @@ def run(settings: Settings, reload: Reload) -> int:
             try:
                 ending.code = runner.run(serve(settings, reload, ending))
             finally:
+                # The loop's handlers go with the loop, and what comes after that must not kill what has ended well.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
                 ending.begin()  # closing the loop waits for every task and thread that a stack has left
     finally:
         ending.over()
@@ -64,8 +70,10 @@ def run(settings: Settings, reload: Reload) -> int:
 
 
 async def serve(settings: Settings, reload: Reload, ending: Ending | None = None) -> int:
-    """The same inside a running loop, which is the caller's; with `ending` its end is bounded."""
-    stop = asyncio.Event()
+    """The same inside a running loop, which is the caller's and keeps the handler of SIGHUP; with `ending` its end is
+    bounded.
+    """
+    stop, reload_wanted = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def obey() -> None:
@@ -73,21 +81,18 @@ async def serve(settings: Settings, reload: Reload, ending: Ending | None = None
             ending.begin()
         loop.call_soon_threadsafe(stop.set)
 
+    loop.add_signal_handler(signal.SIGHUP, reload_wanted.set)
     with heard(obey):
-        try:
-            config = load_web_config(settings.web_config, settings.origin("web_config"))
-            async with _engine(settings) as engine:
-                service = Service(engine, config, reload)
-                loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
-                if ending is not None:
-                    ending.seconds = engine.patience + PATIENCE + SPARE_SECONDS
-                    ending.last_words = service.last_words
-                code = await service.run(stop)
-                if ending is not None:
-                    ending.last_words = None
-                return code
-        finally:
-            loop.remove_signal_handler(signal.SIGHUP)
+        access = load_access(settings.web_config, settings.origin("web_config"))
+        async with _engine(settings) as engine:
+            service = Service(engine, access, reload)
+            if ending is not None:
+                ending.seconds = engine.patience + PATIENCE + SPARE_SECONDS
+                ending.last_words = service.last_words
+            code = await service.run(stop, reload_wanted)
+            if ending is not None:
+                ending.last_words = None
+            return code
 
 
 class Service:
@@ -95,31 +100,31 @@ class Service:
 
     Args:
         engine: open.
-        config: the web config.
+        access: what the web config says.
         reload: reads the configuration again.
     """
 
-    def __init__(self, engine: Engine, config: WebConfig, reload: Reload) -> None:
+    def __init__(self, engine: Engine, access: Access, reload: Reload) -> None:
         self._engine = engine
         self._read_again = reload
         self.observed = engine.observed
         self._tuner = Tuner(engine)
-        self._web = WebServer(self.observed, config, self)
+        self._web = WebServer(self.observed, access, self)
         self._notifier = Notifier(os.environ)
-        self._reloading: asyncio.Task[None] | None = None
+        self._one_reload = asyncio.Lock()
 
-    async def run(self, stop: asyncio.Event) -> int:
-        """Serve until `stop` is set, then drain; the exit code.
+    async def run(self, stop: asyncio.Event, reload_wanted: asyncio.Event) -> int:
+        """Serve until `stop` is set, then drain; the exit code. Each time that `reload_wanted` is set, reload.
 
         Raises:
             Failed, PrivilegeError, SettingsError: HTTP cannot be served.
         """
         addresses = await self._web.start()
+        self._log_addresses(addresses)
         try:
-            async with beside(self._tell_manager(), self._engine.run()) as (_, supervision):
+            work = self._tell_manager(stop), self._reload_when(reload_wanted), self._engine.run()
+            async with beside(*work) as (_, _, supervision):
                 supervision.add_done_callback(lambda _: stop.set())
-                self.observed.phase = "running"
-                self._announce(addresses)
                 await stop.wait()
                 await self._drain(supervision)
         finally:
@@ -132,45 +137,61 @@ class Service:
         return json.dumps(self.observed.nic.ledger().as_json())
 
     async def reload(self) -> None:
-        """Read configuration and certificates again and apply the live settings; report the others.
+        """Read configuration, web config and certificates again and apply what can be; report the rest.
 
         Raises:
-            SettingsError: the configuration is bad; nothing has changed.
-            DeviceError: the kernel refuses the new length of the TAP's queue; no setting has changed.
+            SettingsError: something of it is bad; nothing has changed.
+            DeviceError: the kernel refuses one of the knobs; nothing has changed.
         """
-        self._notifier.reloading()
-        try:
-            new = self._read_again()
-            self._web.reload_certificates()
-            changes = await self._tuner.adopt(new)
-            log.info("reloaded", extra=fields(changed=",".join(changes) or "nothing"))
-            if needs_restart := ",".join(sorted(changed(self.observed.settings, new) - LIVE)):
-                log.warning(
-                    "changed settings need a restart and were left as they are", extra=fields(settings=needs_restart)
-                )
-        finally:
-            self._notifier.ready(self._status())
+        async with self._one_reload:
+            if self.observed.phase == "stopping":
+                raise SettingsError("the service is stopping")
+            if self.observed.phase == "running":
+                self._notifier.reloading()
+            try:
+                new, access = await in_thread(self._read_all)
+                changes = await self._tuner.adopt(new)
+                names = [*changes, *self._web.access.differs(access)]
+                self._web.use(access)
+                log.info("reloaded", extra=fields(changed=",".join(names) or "nothing"))
+                if needs_restart := ",".join(sorted(changed(self.observed.settings, new) - LIVE)):
+                    log.warning(
+                        "changed settings need a restart and were left as they are",
+                        extra=fields(settings=needs_restart),
+                    )
+            finally:
+                if self.observed.phase == "running":
+                    self._notifier.ready(self._status())
+
+    def _read_all(self) -> tuple[Settings, Access]:
+        """Everything that a reload reads, before any of it counts."""
+        settings = self.observed.settings
+        return self._read_again(), load_access(settings.web_config, settings.origin("web_config"), again=True)
 
     async def tune(self, changes: Mapping[str, object]) -> Changes:
         """See `Tuner.tune`."""
         return await self._tuner.tune(changes)
 
-    def reload_soon(self) -> None:
-        """`reload` for SIGHUP: what is wrong becomes a line in the log."""
-        self._reloading = asyncio.create_task(self._reload_and_log())
+    async def _reload_when(self, wanted: asyncio.Event) -> None:
+        """`reload` for SIGHUP: what is wrong becomes a line in the log. Signals that come meanwhile are one more."""
+        while True:
+            await wanted.wait()
+            wanted.clear()
+            try:
+                await self.reload()
+            except (SettingsError, DeviceError) as error:
+                log.error("reload refused", extra=fields(problem=str(error)))
+            except Exception as error:
+                log.error("reload failed", extra=fields(problem=describe(error)))
 
-    async def _reload_and_log(self) -> None:
-        try:
-            await self.reload()
-        except (SettingsError, DeviceError) as error:
-            log.error("reload refused", extra=fields(problem=str(error)))
-
-    def _announce(self, addresses: list[tuple[str, int]]) -> None:
-        settings, nic = self.observed.settings, self.observed.nic
+    def _log_addresses(self, addresses: list[tuple[str, int]]) -> None:
         scheme = "https" if self._web.uses_tls else "http"
         for host, port in addresses:
             url = f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
             log.info("serving HTTP", extra=fields(url=url))
+
+    def _announce(self) -> None:
+        settings, nic = self.observed.settings, self.observed.nic
         log.info(
             "ready",
             extra=fields(
@@ -201,16 +222,30 @@ class Service:
         else:
             supervision.result()
 
-    async def _tell_manager(self) -> None:
-        """Keep systemd told of readiness, and its watchdog quiet, for as long as the loop turns."""
-        notifier, before = self._notifier, self.observed.not_ready
-        interval = min(LOOK, notifier.watchdog / 2) if notifier.watchdog else LOOK
+    async def _tell_manager(self, stop: asyncio.Event) -> None:
+        """Announce the service when the stack has begun; from then on keep systemd told of readiness. Its watchdog is
+        kept quiet for as long as the loop turns.
+        """
+        for _ in range(FIRST_TURNS):
+            await asyncio.sleep(0)
+        notifier, interval = self._notifier, LOOK
+        if self._notifier.watchdog:
+            interval = min(LOOK, self._notifier.watchdog / 2)
+        if not stop.is_set():
+            self.observed.phase = "running"
+        announced, before = False, ""
         while True:
+            standing = self.observed.not_ready
+            if not announced and not standing:
+                self._announce()
+                announced = True
+            elif standing != before:
+                notifier.status(self._status())
+                if not announced and not stop.is_set():
+                    log.warning("not ready yet", extra=fields(problem=standing))
+            before = standing
             await asyncio.sleep(interval)
             notifier.alive()
-            if self.observed.not_ready != before:
-                before = self.observed.not_ready
-                notifier.status(self._status())
 
     def _status(self) -> str:
         return self.observed.not_ready or f"serving {self.observed.nic.device.name}"

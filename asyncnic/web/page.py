@@ -42,7 +42,7 @@ def add_page_routes(app: web.Application, observed: Observed) -> None:
         [
             web.get("/", page.index),
             web.get("/static/{name}", page.static),
-            web.get("/api/v1/events", page.events),
+            web.get("/api/v1/events", page.events, allow_head=False),
         ]
     )
     app.on_startup.append(page.start)

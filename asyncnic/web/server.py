@@ -1,38 +1,41 @@
-"""HTTP: routes, who may come in, and the sockets. In the same event loop as the packets, so no handler may dwell.
+"""HTTP: routes and what answers them. In the same event loop as the packets, so no handler may dwell.
 
-What is said is made elsewhere (collector, stats, decode, capture, page); whether the service is ready, and what a
-reload or a change does, is the service's to tell. On the control socket everybody who can connect may change things.
+What is said is made elsewhere (collector, stats, decode, capture, page), who may ask for it is the guard's to say, and
+who is connected the listener's; whether the service is ready, and what a reload or a change does, is the service's.
 """
 
 import errno
+import gzip
 import json
 import logging
 import os
-import socket
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from aiohttp import web
 from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
 from asyncnic.errors import DeviceError, DeviceLost, Failed, PrivilegeError, SettingsError
+from asyncnic.linux.thread import in_thread
 from asyncnic.logs import fields
 from asyncnic.service import control
 from asyncnic.service.observed import Observed
 from asyncnic.settings.model import Settings
 from asyncnic.settings.values import split_listen
-from asyncnic.web import decode
+from asyncnic.web import decode, guard
 from asyncnic.web.capture import Captures
 from asyncnic.web.collector import NicCollector
 from asyncnic.web.exposition import render
+from asyncnic.web.listener import Listener, bound_sockets, busy
 from asyncnic.web.page import add_page_routes
-from asyncnic.web.security import BasicAuth, WebConfig, load_certificates, tls_context
+from asyncnic.web.security import Access
+from asyncnic.web.shared import Shared
 from asyncnic.web.stats import knobs, stats
 
 log = logging.getLogger(__name__)
@@ -57,18 +60,18 @@ class WebServer:
 
     Args:
         observed: what is shown.
-        config: the loaded web config.
+        access: what the web config says of who may come in; `use` replaces it.
         lifecycle: the service.
     """
 
-    def __init__(self, observed: Observed, config: WebConfig, lifecycle: Lifecycle) -> None:
+    def __init__(self, observed: Observed, access: Access, lifecycle: Lifecycle) -> None:
         self._observed = observed
-        self._config = config
+        self._access = access
         self._lifecycle = lifecycle
         self._control: control.ControlSocket | None = None
+        self._listeners: list[Listener] = []
         self._captures = Captures(observed.nic)
-        self._auth = BasicAuth(config.basic_auth_users)
-        self._tls: ssl.SSLContext | None = None
+        self._shared: Shared[tuple[bytes, str]] = Shared()
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
@@ -87,7 +90,7 @@ class WebServer:
                 web.get("/api/v1/knobs", self._knobs),
                 web.get("/api/v1/ring", self._ring),
                 web.get("/api/v1/regs", self._registers),
-                web.get("/api/v1/capture", self._captures.handle),
+                web.get("/api/v1/capture", self._capture, allow_head=False),
             ]
         )
         add_page_routes(app, observed)
@@ -97,7 +100,16 @@ class WebServer:
     @property
     def uses_tls(self) -> bool:
         """Whether HTTP is HTTPS."""
-        return self._config.tls_server_config is not None
+        return self._access.tls is not None
+
+    @property
+    def access(self) -> Access:
+        """What the web config in use says."""
+        return self._access
+
+    def use(self, access: Access) -> None:
+        """Go by `access` from the next connection and the next request on. This cannot fail."""
+        self._access = access
 
     async def start(self) -> list[tuple[str, int]]:
         """Listen; the addresses and ports that came of --listen.
@@ -105,72 +117,76 @@ class WebServer:
         Raises:
             Failed: the port is busy, or the address is not this machine's; --control cannot be there.
             PrivilegeError: the port is one of the system's.
-            SettingsError: the certificates of the web config cannot be used.
         """
         settings = self._observed.settings
-        tls = self._config.tls_server_config
-        if tls is not None:
-            self._tls = tls_context(tls, settings.web_config, settings.origin("web_config"))
-        host, port = split_listen(settings.listen)
-        await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port, ssl_context=self._tls).start()
+            sockets = await in_thread(bound_sockets, *split_listen(settings.listen))
         except OSError as error:
-            await self._runner.cleanup()
             raise _listen_error(error, settings) from None
-        addresses = [(str(address[0]), int(address[1])) for address in self._runner.addresses]
+        await self._runner.setup()
+        listener = self._listener(Listener(self._server, lambda: self._access.tls))
+        for bound in sockets:
+            listener.accept_on(bound)
         try:
-            await self._start_control(settings)
+            self._start_control(settings)
         except OSError as error:
             if settings.control != control.AUTO:
-                await self._runner.cleanup()
+                await self.stop()
                 raise Failed(f"{settings.origin('control')}: {error.strerror or error}: choose another path") from None
             log.warning("no control socket", extra=fields(problem=str(error), fix="choose a path: --control"))
-        return addresses
+        return [(str(host), int(port)) for host, port, *_ in (bound.getsockname() for bound in sockets)]
 
-    async def _start_control(self, settings: Settings) -> None:
+    @property
+    def _server(self) -> web.Server:
+        server = self._runner.server
+        assert server is not None, "set up"
+        return server
+
+    def _listener(self, listener: Listener) -> Listener:
+        self._listeners.append(listener)
+        return listener
+
+    def _start_control(self, settings: Settings) -> None:
         path = control.place(settings.control, settings.device, os.environ, os.geteuid())
         if path is not None:
             self._control = control.ControlSocket(path)
-            await web.SockSite(self._runner, self._control.socket).start()
+            # Places of its own: whatever holds those of --listen, its owner gets in.
+            self._listener(Listener(self._server)).accept_on(self._control.socket)
             log.info("serving the control socket", extra=fields(path=str(path)))
 
     async def stop(self) -> None:
         """End captures, finish what is being answered, stop listening."""
         self._captures.close()
+        for listener in self._listeners:
+            await listener.close()
         await self._runner.cleanup()
         if self._control is not None:
             self._control.remove()
 
-    def reload_certificates(self) -> None:
-        """Read certificates and keys again.
-
-        Raises:
-            SettingsError: they cannot be used; those in use stay.
-        """
-        settings, tls = self._observed.settings, self._config.tls_server_config
-        if self._tls is not None and tls is not None:
-            load_certificates(self._tls, tls, settings.web_config, settings.origin("web_config"))
-
     @web.middleware
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let in whom the web config lets in, and everybody at the control socket: its mode has decided already."""
-        if not _at_control(request) and not await self._auth.allows(request.headers.get("Authorization")):
-            challenge = {"WWW-Authenticate": 'Basic realm="asyncnic"'}
-            return web.Response(status=401, text="user and password needed\n", headers=challenge)
-        return await handler(request)
+        """Let in whom the guard lets in; meanwhile the connection keeps its place."""
+        with busy(request):
+            answer = await guard.refused(request, self._access)
+            return await handler(request) if answer is None else answer
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add the headers of the web config to every response, streams and errors included."""
-        response.headers.update(self._config.http_server_config.headers)
+        response.headers.update(self._access.config.http_server_config.headers)
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        accept = request.headers.get("Accept", "")
+        zipped = _takes_gzip(request.headers.get("Accept-Encoding", ""))
+        key = choose_encoder(accept)[1], zipped
+        body, content_type = await self._shared.get(key, lambda: self._render(accept, zipped))
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        return web.Response(body=body, headers=headers | ({"Content-Encoding": "gzip"} if zipped else {}))
+
+    async def _render(self, accept: str, zipped: bool) -> tuple[bytes, str]:
         await self._observed.refresh(False)
         families: list[Metric] = [*NicCollector(self._observed).collect(), *self._process.collect()]
-        body, content_type = await render(families, request.headers.get("Accept", ""))
-        response = web.Response(body=body, headers={"Content-Type": content_type})
-        response.enable_compression()
-        return response
+        body, content_type = await render(families, accept)
+        return gzip.compress(body, 1, mtime=0) if zipped else body, content_type
 
     async def _healthy(self, request: web.Request) -> web.Response:
         return web.Response(text="asyncnic is healthy.\n")
@@ -178,17 +194,17 @@ class WebServer:
     async def _ready(self, request: web.Request) -> web.Response:
         reason = self._observed.not_ready
         if reason:
-            return web.Response(status=503, text=f"asyncnic is not ready: {reason}.\n")
+            return _text(503, f"asyncnic is not ready: {reason}.")
         return web.Response(text="asyncnic is ready.\n")
 
     async def _reload_now(self, request: web.Request) -> web.Response:
-        if not self._may_change(request):
-            return web.Response(status=403, text="reload over HTTP is off: start with --enable-lifecycle\n")
+        if why := guard.may_change(request, self._observed.settings, self._access):
+            return _text(403, f"reload {why}")
         try:
             await self._lifecycle.reload()
         except (SettingsError, DeviceError) as error:
-            return web.Response(status=500, text=f"reload refused: {error}\n")
-        return web.Response(text="reloaded\n")
+            return _text(500, f"reload refused: {error}")
+        return _text(200, "reloaded")
 
     async def _settings(self, request: web.Request) -> web.Response:
         return _json(self._observed.nic.knobs.as_text())
@@ -197,28 +213,33 @@ class WebServer:
         return _json(knobs(self._observed))
 
     async def _tune(self, request: web.Request) -> web.Response:
-        if not self._may_change(request):
-            text = "tuning over HTTP is off: start with --enable-lifecycle, or use the control socket\n"
-            return web.Response(status=403, text=text)
+        if why := guard.may_change(request, self._observed.settings, self._access):
+            return _text(403, f"tuning {why}")
         try:
             changes = json.loads(await request.read())
         except (ValueError, RecursionError):
             changes = None
         if not isinstance(changes, dict):
-            return web.Response(status=400, text='the body must be a JSON object, like {"rx_budget": 32}\n')
+            return _text(400, 'the body must be a JSON object, like {"rx_budget": 32}')
         try:
             return _json(await self._lifecycle.tune(changes))
         except SettingsError as error:
-            return web.Response(status=400, text=f"{error}\n")
+            return _text(400, str(error))
         except DeviceError as error:
-            return web.Response(status=500, text=f"{error}\n")
-
-    def _may_change(self, request: web.Request) -> bool:
-        return self._observed.settings.enable_lifecycle or _at_control(request)
+            return _text(500, str(error))
 
     async def _stats(self, request: web.Request) -> web.Response:
+        body, content_type = await self._shared.get("stats", self._make_stats)
+        return web.Response(body=body, content_type=content_type, headers={"Cache-Control": "no-store"})
+
+    async def _make_stats(self) -> tuple[bytes, str]:
         await self._observed.refresh(False)
-        return _json(stats(self._observed, time.monotonic()))
+        return json.dumps(stats(self._observed, time.monotonic())).encode(), "application/json"
+
+    async def _capture(self, request: web.Request) -> web.StreamResponse:
+        if why := guard.may_capture(request, self._observed.settings, self._access):
+            return _text(403, f"capture {why}")
+        return await self._captures.handle(request)
 
     async def _ring(self, request: web.Request) -> web.Response:
         await self._observed.refresh(True)
@@ -229,14 +250,22 @@ class WebServer:
         try:
             values = self._observed.nic.registers()
         except DeviceLost as error:
-            return web.Response(status=503, text=f"{error}\n")
+            return _text(503, str(error))
         return _json(decode.registers(values))
 
 
-def _at_control(request: web.Request) -> bool:
-    """Whether the request came in by the control socket."""
-    connection = request.get_extra_info("socket")
-    return connection is not None and connection.family == socket.AF_UNIX
+def _text(status: int, line: str) -> web.Response:
+    """An answer of one line, which may quote anything that was sent, half a surrogate pair too."""
+    return web.Response(status=status, body=f"{line}\n".encode("utf-8", "backslashreplace"), content_type="text/plain")
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Whether an Accept-Encoding header has gzip, and not as what is not acceptable (RFC 9110 12.5.3)."""
+    for part in accepted.lower().split(","):
+        coding, _, weight = part.partition(";")
+        if coding.strip() in ("gzip", "*"):
+            return weight.replace(" ", "").removeprefix("q=") not in ("0", "0.0", "0.00", "0.000")
+    return False
 
 
 def _json(value: object) -> web.Response:

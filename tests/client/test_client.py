@@ -1,17 +1,22 @@
 """The client side of HTTP against the server side, and against things that are not asyncnic."""
 
 import asyncio
+import contextlib
 import http.server
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from asyncnic.cli import main
 from asyncnic.client.client import Endpoint
 from asyncnic.errors import Failed
+from asyncnic.service.observed import Unwatchable
+from asyncnic.web.capture import MOST_CAPTURES
 from asyncnic.web.security import WebConfig
 from tests.web.fakes import FakeNic, observe, serving
 from tests.web.test_capture import burst_of, packets
@@ -59,11 +64,12 @@ async def test_watching_goes_on_until_it_is_interrupted(
 async def test_a_capture_is_written_to_a_file_or_to_standard_output(
     capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path
 ) -> None:
-    nic = FakeNic()
-    async with serving(observe(nic)) as url:
+    nic, control = FakeNic(), str(tmp_path / "a.sock")
+    async with serving(observe(nic, control=control)):
         for target in (str(tmp_path / "x.pcapng"), "-"):
             nic.watched.clear()
-            capturing = asyncio.create_task(asyncio.to_thread(main, ["capture", "--count", "1", "--url", url, target]))
+            command = ["capture", "--count", "1", "--control", control, target]
+            capturing = asyncio.create_task(asyncio.to_thread(main, command))
             await nic.watched.wait()
             assert nic.watcher is not None
             nic.watcher(burst_of([b"a frame"]))
@@ -73,6 +79,36 @@ async def test_a_capture_is_written_to_a_file_or_to_standard_output(
     assert shown.err == f"1 frames in {tmp_path}/x.pcapng\n".encode()
     for stream in ((tmp_path / "x.pcapng").read_bytes(), shown.out):
         assert packets(stream) == [(b"a frame", 0)]
+
+
+def unwatchable(watcher: object) -> None:
+    raise Unwatchable("elsewhere")
+
+
+@pytest.mark.parametrize("there", [b"yesterday's", None])
+@pytest.mark.parametrize("why", ["nothing listens", "401", "403", "501", "503"])
+async def test_a_file_is_left_alone_where_no_capture_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str, there: bytes | None
+) -> None:
+    file, nic = tmp_path / "x.pcapng", FakeNic()
+    if there is not None:
+        file.write_bytes(there)
+    control = str(tmp_path / "a.sock")
+    users = WebConfig(basic_auth_users={"alice": hashed("secret")})
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(serving(observe(nic, control=control), users if why == "401" else None))
+        where = ["--url", url] if why in ("401", "403") else ["--control", control]
+        if why == "nothing listens":
+            where = ["--url", "http://127.0.0.1:1"]
+        elif why == "501":
+            monkeypatch.setattr(nic, "watch", unwatchable)
+        elif why == "503":
+            session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.UnixConnector(control)))
+            for _ in range(MOST_CAPTURES):
+                stack.callback((await session.get("http://x/api/v1/capture")).close)
+        assert await asyncio.to_thread(main, ["capture", "--count", "1", *where, str(file)]) == 1
+    assert (file.read_bytes() if file.exists() else None) == there
+    assert [name for name in os.listdir(tmp_path) if "pcapng" in name] == ([file.name] if there else [])
 
 
 def test_a_capture_file_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -50,11 +50,11 @@ async def serving(tap: str, config: Path | None = None, **flags: str) -> AsyncIt
     listen = f"127.0.0.1:{free_port()}"
     given = {"device": f"tap:{tap}", "listen": listen, "enable_lifecycle": "true", **flags}
 
-    def read() -> Settings:
-        return load(given, {}, config)
+    def read_again() -> Settings:
+        return load(given, {}, config, again=True)
 
-    task = asyncio.create_task(serve(read(), read))
-    url = f"http://{listen}"
+    task = asyncio.create_task(serve(load(given, {}, config), read_again))
+    url = f"{'https' if 'web_config' in flags else 'http'}://{listen}"
     try:
         async with asyncio.timeout(10):
             while (await ask(url + "/-/ready"))[0] != 200:
@@ -69,7 +69,7 @@ async def serving(tap: str, config: Path | None = None, **flags: str) -> AsyncIt
 async def ask(url: str, method: str = "GET") -> tuple[int, str]:
     """Status and text; 0 while nobody listens."""
     with contextlib.suppress(aiohttp.ClientConnectionError):
-        async with aiohttp.ClientSession() as session, session.request(method, url) as response:
+        async with aiohttp.ClientSession() as session, session.request(method, url, ssl=False) as response:
             return response.status, await response.text()
     return 0, ""
 

@@ -115,6 +115,11 @@ class Service:
             self.process = subprocess.Popen(command, stderr=stderr, env=environment(env), cwd=cwd)
 
     @property
+    def control(self) -> str:
+        """The path of its control socket."""
+        return f"{os.environ['RUNTIME_DIRECTORY']}/{self.tap}.sock"
+
+    @property
     def log(self) -> str:
         """Everything that the service has said so far."""
         return self._log.read_text()

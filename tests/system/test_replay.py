@@ -104,10 +104,11 @@ def test_tshark_reads_what_was_captured(run: Run, tmp_path: Path) -> None:
     with run(*BOTH) as service:
         program("sysctl", "-qw", f"net.ipv6.conf.{service.tap}.disable_ipv6=1")
         program("ip", "link", "set", service.tap, "arp", "off")  # the kernel keeps quiet
-        command = [ASYNCNIC, "capture", "--url", service.url, "--count", str(len(seen)), str(file)]
+        command = [ASYNCNIC, "capture", "--control", service.control, "--count", str(len(seen)), str(file)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment(), text=True) as process:
             try:
-                wait_until(lambda: file.exists() and file.stat().st_size, "the capture has begun")
+                begun = ".seen.pcapng.*"  # until it is whole
+                wait_until(lambda: any(path.stat().st_size for path in tmp_path.glob(begun)), "the capture has begun")
                 wire = Wire(service.tap)
                 wire.send(*seen)
                 wire.close()

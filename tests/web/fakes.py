@@ -15,7 +15,7 @@ from asyncnic.pcnet32.descriptors import ENP, ONES, OWN, STP
 from asyncnic.service.observed import Observed, Outcomes
 from asyncnic.settings.knobs import Knobs
 from asyncnic.settings.model import load
-from asyncnic.web.security import WebConfig
+from asyncnic.web.security import Access, WebConfig, access
 from asyncnic.web.server import WebServer
 
 COUNTED = Counters(
@@ -134,11 +134,12 @@ class Reloads:
 
 @asynccontextmanager
 async def serving(
-    observed: Observed, config: WebConfig | None = None, reloads: Reloads | None = None
+    observed: Observed, config: WebConfig | Access | None = None, reloads: Reloads | None = None
 ) -> AsyncIterator[str]:
     """The URL of a server for `observed` on a port of the kernel's choice."""
-    observed.settings = observed.settings.model_copy(update={"listen": "127.0.0.1:0"})
-    server = WebServer(observed, config or WebConfig(), reloads or Reloads())
+    observed.settings = settings = observed.settings.model_copy(update={"listen": "127.0.0.1:0"})
+    entry = config if isinstance(config, Access) else access(config or WebConfig(), settings.web_config, "--web-config")
+    server = WebServer(observed, entry, reloads or Reloads())
     [(host, port)] = await server.start()
     try:
         yield f"{'https' if server.uses_tls else 'http'}://{host}:{port}"

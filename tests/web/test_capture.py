@@ -2,13 +2,28 @@
 
 import asyncio
 import struct
+from contextlib import AbstractAsyncContextManager
 
 import aiohttp
 
 from asyncnic import pcapng
 from asyncnic.nic.burst import Burst
 from asyncnic.web.capture import BUFFER_FRAMES, MOST_CAPTURES, CaptureBuffer, Captures
+from asyncnic.web.security import WebConfig
 from tests.web.fakes import FakeNic, get, observe, serving
+from tests.web.test_security import basic, hashed
+
+ALICE = {"Authorization": basic("alice", "secret")}
+USERS = WebConfig(basic_auth_users={"alice": hashed("secret")})
+
+
+def open_to_alice(nic: FakeNic) -> AbstractAsyncContextManager[str]:
+    """A service that lets alice capture by TCP."""
+    return serving(observe(nic, enable_lifecycle="true"), USERS)
+
+
+def alice() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(headers=ALICE)
 
 
 def burst_of(frames: list[bytes], at: int = 0) -> Burst:
@@ -32,7 +47,7 @@ def packets(stream: bytes) -> list[tuple[bytes, int]]:
 
 async def test_a_capture_gets_the_frames_that_the_nic_shows() -> None:
     nic = FakeNic()
-    async with serving(observe(nic)) as url, aiohttp.ClientSession() as session:
+    async with open_to_alice(nic) as url, alice() as session:
         async with session.get(url + "/api/v1/capture?count=3") as response:
             await nic.watched.wait()
             assert nic.watcher is not None
@@ -47,7 +62,7 @@ async def test_a_capture_gets_the_frames_that_the_nic_shows() -> None:
 
 async def test_a_client_that_leaves_ends_its_capture() -> None:
     nic = FakeNic()
-    async with serving(observe(nic)) as url, aiohttp.ClientSession() as session:
+    async with open_to_alice(nic) as url, alice() as session:
         async with session.get(url + "/api/v1/capture") as response:
             await response.content.readany()
         while nic.watcher is not None:
@@ -56,26 +71,26 @@ async def test_a_client_that_leaves_ends_its_capture() -> None:
 
 async def test_stopping_ends_a_capture_with_its_statistics() -> None:
     nic = FakeNic()
-    async with aiohttp.ClientSession() as session:
-        async with serving(observe(nic)) as url:
+    async with alice() as session:
+        async with open_to_alice(nic) as url:
             response = await session.get(url + "/api/v1/capture")
             await response.content.readany()
         assert struct.unpack_from("<I", await response.read()) == (pcapng.STATISTICS,)
 
 
 async def test_too_many_captures_are_refused() -> None:
-    async with serving(observe(FakeNic())) as url, aiohttp.ClientSession() as session:
+    async with open_to_alice(FakeNic()) as url, alice() as session:
         running = [await session.get(url + "/api/v1/capture") for _ in range(MOST_CAPTURES)]
-        status, text = await get(url + "/api/v1/capture")
+        status, text = await get(url + "/api/v1/capture", **ALICE)
         assert (status, text) == (503, f"{MOST_CAPTURES} captures are running: end one first\n")
         for response in running:
             response.close()
 
 
 async def test_a_bad_count_is_refused() -> None:
-    async with serving(observe(FakeNic())) as url:
+    async with open_to_alice(FakeNic()) as url:
         for count in ("-1", "x", "1" * 30):
-            assert (await get(f"{url}/api/v1/capture?count={count}"))[0] == 400
+            assert (await get(f"{url}/api/v1/capture?count={count}", **ALICE))[0] == 400
 
 
 async def test_a_full_buffer_drops_copies_and_counts_them() -> None:

@@ -1,5 +1,6 @@
 """The web config: what is read from it, who is let in, and what a bad one says."""
 
+import asyncio
 import base64
 import ssl
 import subprocess
@@ -10,7 +11,16 @@ import bcrypt
 import pytest
 
 from asyncnic.errors import SettingsError
-from asyncnic.web.security import MOST_REMEMBERED, BasicAuth, TlsConfig, WebConfig, load_web_config, tls_context
+from asyncnic.web.security import (
+    MOST_REMEMBERED,
+    MOST_WAITING,
+    BasicAuth,
+    Busy,
+    TlsConfig,
+    WebConfig,
+    load_web_config,
+    tls_context,
+)
 from tests.web.fakes import FakeNic, get, observe, serving
 
 ORIGIN = "--web-config web.yml"
@@ -70,6 +80,27 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         ("tls_server_config: {cert_file: a}", "tls_server_config.key_file: Field required"),
         ("http_server_config: {http2: true}", "http_server_config.http2: no such key here"),
         ("basic_auth_users: {bob: plain}", "basic_auth_users.bob: must be a bcrypt hash"),
+        ("basic_auth_users: {'a:b': x}", "basic_auth_users.a:b: a user's name has no colon"),
+        (
+            f"basic_auth_users: {{bob: $2b$03${'x' * 53}}}",
+            "basic_auth_users.bob: bcrypt's cost must be 4 to 14, not 03",
+        ),
+        (
+            f"basic_auth_users: {{bob: $2b$15${'x' * 53}}}",
+            "basic_auth_users.bob: bcrypt's cost must be 4 to 14, not 15",
+        ),
+        (
+            f"basic_auth_users: {{bob: $2b$99${'x' * 53}}}",
+            "basic_auth_users.bob: bcrypt's cost must be 4 to 14, not 99",
+        ),
+        ("http_server_config: {headers: {'a b': x}}", "http_server_config.headers.a b: no header"),
+        ('http_server_config: {headers: {a: "x\\r\\ny"}}', "http_server_config.headers.a: no header"),
+        (
+            "http_server_config: {headers: {Content-Length: '1'}}",
+            "http_server_config.headers.Content-Length: no header",
+        ),
+        ("[" * 9999, "not YAML: "),
+        ("a: 2026-99-99", "not YAML: "),
         ("a: [", "not YAML: "),
         ("- a list", "the file: "),
     ],
@@ -105,6 +136,18 @@ async def test_right_passwords_are_remembered_up_to_a_limit() -> None:
         assert await auth.allows(basic(user, "secret"))
     assert len(auth._right) == MOST_REMEMBERED
     assert await auth.allows(basic("user0", "secret"))
+
+
+async def test_passwords_that_wait_for_bcrypt_are_bounded() -> None:
+    auth = BasicAuth({"alice": hashed("secret")})
+    tried = [asyncio.create_task(auth.allows(basic("alice", f"wrong{number}"))) for number in range(MOST_WAITING + 5)]
+    found = await asyncio.gather(*tried, return_exceptions=True)
+    assert [type(each) for each in found] == [bool] * MOST_WAITING + [Busy] * 5
+    assert await auth.allows(basic("alice", "secret"))
+
+
+async def test_a_hash_that_matches_nothing_lets_nobody_in() -> None:
+    assert not await BasicAuth({"alice": "$2b$04$" + "." * 22 + "!" * 31}).allows(basic("alice", "secret"))
 
 
 async def test_tls_is_served(certificate: Path) -> None:

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from asyncnic.errors import DeviceError, DeviceLost, Failed, SettingsError
-from asyncnic.web.security import HttpConfig, WebConfig
+from asyncnic.web.security import HttpConfig, WebConfig, access
 from asyncnic.web.server import WebServer
 from tests.web.fakes import FakeNic, Reloads, get, observe, serving
 from tests.web.test_security import hashed
@@ -103,6 +103,16 @@ async def test_settings_can_be_put_where_the_lifecycle_is_enabled() -> None:
     assert service.tuned == [{"rx_budget": 32}, {"rx_budget": 0}, {"tap_queue": 9}]
 
 
+async def test_half_a_surrogate_pair_is_refused_like_anything_else() -> None:
+    service = Reloads()
+    async with serving(observe(FakeNic(), enable_lifecycle=True), reloads=service) as url:
+        service.error = SettingsError("lane_queue=\ud800=3: there is no lane \ud800")
+        assert await put(url, b'{"lane_queue": ["\\ud800=3"]}') == (
+            400,
+            "lane_queue=\\ud800=3: there is no lane \\ud800\n",
+        )
+
+
 @pytest.mark.parametrize("body", [b"", b"rx_budget=32", b"[1]", b"null", b"\xff", b"[" * 50_000])
 async def test_a_body_that_is_no_object_changes_nothing(body: bytes) -> None:
     service = Reloads()
@@ -124,7 +134,7 @@ async def test_the_control_socket_lets_its_owner_in_and_change_things(tmp_path: 
     service, path = Reloads(), tmp_path / "a.sock"
     config = WebConfig(basic_auth_users={"alice": hashed("secret")})
     async with serving(observe(FakeNic(), control=str(path)), config, service) as url:
-        assert (await get(url + "/-/healthy"))[0] == 401
+        assert (await get(url + "/metrics"))[0] == 401
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
             async with session.put("http://x/api/v1/settings", data=b'{"rx_budget": 1}') as response:
                 assert response.status == 200
@@ -216,13 +226,13 @@ async def test_a_busy_port_names_the_flag() -> None:
         port = busy.getsockname()[1]
         observed = observe(FakeNic(), listen=f"127.0.0.1:{port}")
         with pytest.raises(Failed, match=f"^--listen 127.0.0.1:{port}: the port is in use"):
-            await WebServer(observed, WebConfig(), Reloads()).start()
+            await WebServer(observed, access(WebConfig(), "", ""), Reloads()).start()
 
 
 async def test_an_address_of_another_machine_names_the_flag() -> None:
     observed = observe(FakeNic(), listen="192.0.2.77:9732")
     with pytest.raises(Failed, match=r"^--listen 192\.0\.2\.77:9732: "):
-        await WebServer(observed, WebConfig(), Reloads()).start()
+        await WebServer(observed, access(WebConfig(), "", ""), Reloads()).start()
 
 
 async def test_the_knobs_that_fields_turn_are_told_with_hint_and_choices() -> None:

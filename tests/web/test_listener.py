@@ -1,0 +1,126 @@
+"""Connections: bounded in number and in time, and whoever asks gets through."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from asyncnic.web import listener
+from asyncnic.web.security import TlsConfig, WebConfig, access
+from tests.web.fakes import FakeNic, get, observe, serving
+from tests.web.test_security import certificate
+
+__all__ = ["certificate"]
+
+
+@asynccontextmanager
+async def silent(url: str, count: int) -> AsyncIterator[None]:
+    """So many connections on which nothing is said."""
+    host, _, port = url.partition("://")[2].rpartition(":")
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(await asyncio.to_thread(socket.create_connection, (host, int(port)), 10))
+        yield
+
+
+async def test_probes_get_through_1100_connections_that_say_nothing() -> None:
+    async with serving(observe(FakeNic())) as url, silent(url, 1100):
+        for _ in range(3):
+            async with asyncio.timeout(10):
+                assert (await get(url + "/-/healthy"))[0] == 200
+
+
+async def test_connections_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(listener, "MOST", 5)
+    seen: list[listener.Listener] = []
+    monkeypatch.setattr(listener.Listener, "close", _noted(seen))
+    path = str(tmp_path / "a.sock")
+    async with serving(observe(FakeNic(), control=path)) as url, silent(url, 20):
+        async with asyncio.timeout(10):
+            assert (await get(url + "/-/healthy"))[0] == 200
+        reader, writer = await asyncio.open_unix_connection(path)  # has places of its own
+        writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b" 200 OK" in await reader.read()
+        writer.close()
+    assert all(each.connections <= 5 for each in seen)
+
+
+def _noted(seen: list[listener.Listener]) -> object:
+    close = listener.Listener.close
+
+    async def noted(self: listener.Listener) -> None:
+        seen.append(self)
+        await close(self)
+
+    return noted
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
+async def test_a_connection_that_asks_nothing_more_is_ended(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
+    monkeypatch.setattr(listener, "SILENCE", 0.2)
+    async with serving(observe(FakeNic())) as url:
+        host, _, port = url.partition("://")[2].rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(said)
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(10):
+                await reader.read()
+        writer.close()
+
+
+async def test_a_stream_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "MOST", 2)
+    monkeypatch.setattr(listener, "SILENCE", 0.2)
+    async with serving(observe(FakeNic())) as url:
+        host, _, port = url.partition("://")[2].rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"event: history")
+        async with silent(url, 10):
+            async with asyncio.timeout(10):
+                assert (await get(url + "/-/healthy"))[0] == 200
+                await reader.readuntil(b"event: message")
+                await reader.readuntil(b"event: message")
+        writer.close()
+
+
+async def test_silence_in_place_of_tls_is_ended(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
+    monkeypatch.setattr(listener, "HANDSHAKE", 0.2)
+    config = WebConfig(tls_server_config=TlsConfig(cert_file=Path("cert.pem"), key_file=Path("key.pem")))
+    entry = access(config, str(certificate / "web.yml"), "")
+    async with serving(observe(FakeNic()), entry) as url:
+        host, _, port = url.partition("://")[2].rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+        async with silent(url, listener.MOST_TLS + 5):
+            trust = ssl.create_default_context(cafile=certificate / "cert.pem")
+            async with asyncio.timeout(10):
+                reader, writer = await asyncio.open_connection(host, int(port), ssl=trust)
+                writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert b" 200 OK" in await reader.read()
+                writer.close()
+
+
+@pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/capture"])
+async def test_head_of_a_stream_is_refused_and_the_connection_stays_in_step(path: str) -> None:
+    async with serving(observe(FakeNic(), enable_lifecycle="true")) as url:
+        host, _, port = url.partition("://")[2].rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert b" 405 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 OK" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert answer.endswith(b"asyncnic is healthy.\n")
+        writer.close()
