@@ -10,7 +10,7 @@ from asyncnic.stacks.inet.ipv4 import HEADER as IP_HEADER
 from asyncnic.stacks.inet.ipv4 import Ipv4
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import ICMP, TCP, UDP, Packet
-from asyncnic.stacks.inet.ratelimit import TokenBucket
+from asyncnic.stacks.inet.ratelimit import TokenBucket, by_chance
 
 ECHO_REPLY, UNREACHABLE, SOURCE_QUENCH, REDIRECT, ECHO_REQUEST, TIME_EXCEEDED, PARAMETER_PROBLEM = 0, 3, 4, 5, 8, 11, 12
 NET_UNREACHABLE, HOST_UNREACHABLE, PROTOCOL_UNREACHABLE, PORT_UNREACHABLE, TOO_BIG = range(5)
@@ -58,7 +58,7 @@ class Icmp:
         self._tell = tell
         self._tell_tcp = tell_tcp
         self._totals = totals
-        self._limit = TokenBucket()
+        self._limit = TokenBucket(cost=by_chance)
 
     def input(self, packet: Packet, now: float) -> Outcome:
         """Take an ICMP packet."""

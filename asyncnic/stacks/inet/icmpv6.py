@@ -14,7 +14,7 @@ from asyncnic.stacks.inet.ipv6 import HEADER as IP_HEADER
 from asyncnic.stacks.inet.ipv6 import LEAST_MTU, Ipv6, upper_layer
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import ICMPV6, TCP, UDP, Packet
-from asyncnic.stacks.inet.ratelimit import TokenBucket
+from asyncnic.stacks.inet.ratelimit import TokenBucket, by_chance
 
 UNREACHABLE, TOO_BIG, TIME_EXCEEDED, PARAMETER_PROBLEM, ECHO_REQUEST, ECHO_REPLY = 1, 2, 3, 4, 128, 129
 NO_ROUTE, PROHIBITED, PORT_UNREACHABLE = 0, 1, 4
@@ -67,7 +67,7 @@ class Icmpv6:
         self._discovery = discovery
         self._listener = listener
         self._totals = totals
-        self._limit = TokenBucket()
+        self._limit = TokenBucket(cost=by_chance)
 
     def input(self, packet: Packet, now: float) -> Outcome:
         """Take an ICMPv6 packet."""

@@ -5,9 +5,7 @@ Packets are taken in three steps, each with an outcome of its own: integrity (le
 Own packets carry "don't fragment" only where who sends them asks for it (TCP does); routers may cut all others.
 """
 
-import random
 import struct
-from array import array
 from collections.abc import Callable
 
 from asyncnic import hot
@@ -15,6 +13,7 @@ from asyncnic.hot.transmit import Template
 from asyncnic.stacks.inet.addresses import Addresses, is_multicast
 from asyncnic.stacks.inet.checksum import sound
 from asyncnic.stacks.inet.fragments import Reassembly, Verdict, Whole
+from asyncnic.stacks.inet.identification import Identifications
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import UDP, UDP_HEADER, Handler, Packet, Sent
@@ -66,7 +65,7 @@ class Ipv4:
         self._addresses = addresses
         self._hops = hops
         self._paths = Paths(mtu, min(mtu, LEAST_PATH_MTU))
-        self._identifications = memoryview(array("H", [random.randrange(1 << 16)]))
+        self._identifications = Identifications(16)
         self.reassembly = Reassembly(totals)
         self.handlers: dict[int, Handler] = {}
         self.refuse: Handler = lambda packet, now: Outcome.IPV4_UNKNOWN_PROTOCOL
@@ -105,7 +104,7 @@ class Ipv4:
 
         `whole`: say "don't fragment"; the payload fits the way.
         """
-        self._identifications[0] = identification = (self._identifications[0] + 1) & 0xFFFF
+        identification = self._identifications.next(source, target, protocol)
         mtu = self._paths.mtu
         if len(payload) <= mtu - HEADER:
             word = _WHOLE if whole else 0
@@ -125,7 +124,8 @@ class Ipv4:
         if link is None:
             return None
         plain = header(UDP, source, target, 0, 0)
-        return _Template(link, plain, ports, self._paths.mtu - HEADER - UDP_HEADER, self._identifications)
+        word = self._identifications.word(source, target, UDP)
+        return _Template(link, plain, ports, self._paths.mtu - HEADER - UDP_HEADER, word)
 
     def input(self, data: memoryview, mac: bytes, link_group: bool, now: float) -> Outcome:
         """Take a packet (Ethernet payload, padding included) that came from `mac`, to several hosts or to us alone."""

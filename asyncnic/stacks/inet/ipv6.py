@@ -6,7 +6,6 @@ security associations, so what an authentication header says cannot be verified:
 RFC 4302 section 3.4.2 wants it discarded.
 """
 
-import random
 import struct
 from array import array
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from asyncnic import hot
 from asyncnic.hot.transmit import Template
 from asyncnic.stacks.inet.addresses import Addresses, is_multicast
 from asyncnic.stacks.inet.fragments import Reassembly, Verdict
+from asyncnic.stacks.inet.identification import Identifications
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import ICMPV6, TCP, UDP, UDP_HEADER, Handler, Packet, Sent
@@ -57,13 +57,13 @@ class Ipv6:
     `handlers` maps protocol numbers to who takes their packets. For all others the sender is told, by `problem`.
     """
 
-    __slots__ = ("_addresses", "_hops", "_identification", "_paths", "handlers", "problem", "reassembly")
+    __slots__ = ("_addresses", "_hops", "_identifications", "_paths", "handlers", "problem", "reassembly")
 
     def __init__(self, addresses: Addresses, hops: NextHops, mtu: int, totals: Totals) -> None:
         self._addresses = addresses
         self._hops = hops
         self._paths = Paths(mtu, LEAST_MTU)
-        self._identification = random.randrange(1 << 32)
+        self._identifications = Identifications(32)
         self.reassembly = Reassembly(totals)
         self.handlers: dict[int, Handler] = {}
         self.problem: Problem = lambda packet, code, pointer, now: None
@@ -110,7 +110,7 @@ class Ipv6:
         mtu = self._paths.to(target, now)
         if len(payload) <= mtu - HEADER:
             return self._hops.send(target, [header(protocol, source, target, len(payload)) + payload], now)
-        self._identification = identification = (self._identification + 1) & 0xFFFF_FFFF
+        identification = self._identifications.next(source, target, protocol)
         step = (mtu - HEADER - 8) & ~7
         packets = []
         for start in range(0, len(payload), step):

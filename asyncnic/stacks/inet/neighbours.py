@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from asyncnic.stacks.inet.outcomes import Totals
 
 LIMIT = 512
+SHARE = 8
+"""Who has not answered may have one entry of so many, and those that nobody else needs."""
 PENDING = 256
 """Datagrams that wait for one address; the oldest makes room (RFC 1122 section 2.3.2.2 asks for one at least). As many
 as a client may have asked for before its first answer."""
@@ -40,17 +42,21 @@ class _Entry:
 
 
 class Neighbours:
-    """A bounded cache, oldest out first.
+    """A bounded cache.
+
+    When it is full, whoever does not answer goes first, the oldest before others, as long as those are more than their
+    share (RFC 6583 section 7.1): a sweep over addresses that nobody has costs no neighbour its place. Then goes the
+    neighbour that was neither heard of nor sent to for longest, so that none in use is pushed out by newcomers.
 
     Args:
         solicit: sends a request for an address.
         transmit: sends what waited for an address.
-        totals: counts `unresolved`.
+        totals: counts `unresolved` and `neighbours_evicted`.
         limit: entries.
         changed: told when an address is no longer where it was.
     """
 
-    __slots__ = ("_changed", "_entries", "_limit", "_pending", "_solicit", "_totals", "_transmit")
+    __slots__ = ("_asked", "_changed", "_known", "_limit", "_pending", "_solicit", "_totals", "_transmit")
 
     def __init__(
         self,
@@ -66,11 +72,12 @@ class Neighbours:
         self._limit = limit
         self._pending = 0
         self._changed = changed
-        self._entries: dict[bytes, _Entry] = {}
+        self._known: dict[bytes, _Entry] = {}  # with a MAC address, last used last
+        self._asked: dict[bytes, _Entry] = {}  # without one, youngest last
 
     def __len__(self) -> int:
         """Entries, resolved or not."""
-        return len(self._entries)
+        return len(self._known) + len(self._asked)
 
     def pending(self) -> int:
         """Datagrams that wait for an answer; at most `ALL_PENDING`."""
@@ -78,18 +85,21 @@ class Neighbours:
 
     def lookup(self, address: bytes) -> bytes | None:
         """MAC address of `address` as far as known; asks nobody."""
-        entry = self._entries.get(address)
+        entry = self._known.get(address)
         return entry.mac if entry else None
 
     def send(self, address: bytes, packets: Sequence[bytes], now: float) -> bool:
         """Send packets that belong together to a neighbour, now or when it has answered; False: there is no room."""
-        entry = self._entries.get(address)
-        if entry is None:
-            entry = self._insert(address, now)
-        if entry.mac is not None:
+        entry = self._known.pop(address, None)
+        if entry is not None and entry.mac is not None:
+            self._known[address] = entry
             if entry.retry is None and now - entry.heard > REACHABLE:
                 self._ask(address, entry, now)
             return self._transmit(entry.mac, packets)
+        entry = self._asked.get(address)
+        if entry is None:
+            self._make_room()
+            entry = self._asked[address] = _Entry(now)
         if len(entry.pending) == PENDING or (entry.pending and self._pending == ALL_PENDING):
             entry.pending.popleft()
             self._pending -= 1
@@ -105,13 +115,13 @@ class Neighbours:
 
     def learn(self, address: bytes, mac: bytes, now: float, create: bool = False) -> None:
         """An address was heard of: refresh it, send what waited for it; unknown ones only enter with `create`."""
-        entry = self._entries.pop(address, None)
+        entry = self._known.pop(address, None) or self._asked.pop(address, None)
         if entry is None:
             if not create:
                 return
-            entry = self._insert(address, now)
-        else:
-            self._entries[address] = entry  # youngest again
+            self._make_room()
+            entry = _Entry(now)
+        self._known[address] = entry
         if entry.mac not in (None, mac):
             self._changed()
         entry.mac, entry.heard, entry.retry, entry.asked = mac, now, None, 0
@@ -124,34 +134,35 @@ class Neighbours:
     def poll(self, now: float) -> float | None:
         """Ask again, give up, forget; when to come back, None when nothing is kept."""
         due: float | None = None
-        for address, entry in list(self._entries.items()):
-            if entry.retry is not None and entry.retry <= now:
-                if entry.asked >= ATTEMPTS:
-                    self._drop(address)
+        for entries in (self._asked, self._known):
+            for address, entry in list(entries.items()):
+                if entry.retry is not None and entry.retry <= now:
+                    if entry.asked >= ATTEMPTS:
+                        self._drop(entries, address)
+                        continue
+                    self._ask(address, entry, now)
+                elif entry.retry is None and entry.heard + FORGET <= now:
+                    self._drop(entries, address)
                     continue
-                self._ask(address, entry, now)
-            elif entry.retry is None and entry.heard + FORGET <= now:
-                self._drop(address)
-                continue
-            when = entry.retry if entry.retry is not None else entry.heard + FORGET
-            due = when if due is None else min(due, when)
+                when = entry.retry if entry.retry is not None else entry.heard + FORGET
+                due = when if due is None else min(due, when)
         return due
 
-    def _insert(self, address: bytes, now: float) -> _Entry:
-        if len(self._entries) >= self._limit:
-            self._drop(next(iter(self._entries)))
-        entry = self._entries[address] = _Entry(now)
-        return entry
+    def _make_room(self) -> None:
+        if len(self) < self._limit:
+            return
+        self._totals.neighbours_evicted += 1
+        entries = self._asked if len(self._asked) > self._limit // SHARE or not self._known else self._known
+        self._drop(entries, next(iter(entries)))
 
     def _ask(self, address: bytes, entry: _Entry, now: float) -> None:
         entry.asked += 1
         entry.retry = now + RETRANSMIT
         self._solicit(address, entry.mac)
 
-    def _drop(self, address: bytes) -> None:
-        entry = self._entries.pop(address)
+    def _drop(self, entries: dict[bytes, _Entry], address: bytes) -> None:
+        entry = entries.pop(address)
         if entry.mac is not None:
             self._changed()
-        lost = len(entry.pending)
-        self._pending -= lost
-        self._totals.unresolved += lost
+        self._pending -= len(entry.pending)
+        self._totals.unresolved += len(entry.pending)

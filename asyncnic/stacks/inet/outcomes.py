@@ -116,6 +116,7 @@ class Totals:
         "datagrams_dropped",
         "duplicate_addresses",
         "errors_limited",
+        "neighbours_evicted",
         "no_route",
         "reassembly_timeouts",
         "transmit_full",
@@ -129,6 +130,8 @@ class Totals:
         """Packets for which no next hop or no source address is known."""
         self.unresolved = 0
         """Packets dropped while, or because, their neighbour did not answer."""
+        self.neighbours_evicted = 0
+        """Neighbours that made room for others in the full cache."""
         self.errors_limited = 0
         """ICMP errors that the rate limit kept back."""
         self.reassembly_timeouts = 0

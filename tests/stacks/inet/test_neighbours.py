@@ -1,6 +1,17 @@
 from collections.abc import Sequence
 
-from asyncnic.stacks.inet.neighbours import ALL_PENDING, ATTEMPTS, FORGET, PENDING, REACHABLE, RETRANSMIT, Neighbours
+import pytest
+
+from asyncnic.stacks.inet.neighbours import (
+    ALL_PENDING,
+    ATTEMPTS,
+    FORGET,
+    LIMIT,
+    PENDING,
+    REACHABLE,
+    RETRANSMIT,
+    Neighbours,
+)
 from asyncnic.stacks.inet.outcomes import Totals
 
 A, B, C = b"\x0a\0\0\x01", b"\x0a\0\0\x02", b"\x0a\0\0\x03"
@@ -147,3 +158,42 @@ def test_what_waited_and_finds_no_room_is_counted() -> None:
     test.cache.learn(A, MAC, 0)
     assert test.totals.unresolved == 1
     assert not test.cache.send(A, [b"2"], 0)
+
+
+def address(number: int) -> bytes:
+    return b"\x0a\1" + number.to_bytes(2, "big")
+
+
+@pytest.mark.parametrize("resolved", [False, True], ids=["who do not answer", "who do"])
+def test_newcomers_do_not_push_out_a_neighbour_in_use(resolved: bool) -> None:
+    test = Cache(limit=LIMIT)
+    test.cache.learn(A, MAC, 0, create=True)
+    for number in range(3000):
+        if resolved:
+            test.cache.learn(address(number), MAC, 0, create=True)
+        test.cache.send(address(number), [b"answer"], 0)
+        assert test.cache.send(A, [b"in use"], 0)
+        assert len(test.cache) <= LIMIT
+    assert sum(packet == b"in use" for _, packet in test.sent) == 3000
+    assert test.totals.neighbours_evicted == 3001 - LIMIT
+    assert test.totals.unresolved == (0 if resolved else 3001 - LIMIT)
+
+
+def test_addresses_that_nobody_has_cost_known_neighbours_little() -> None:
+    """RFC 6583: a sweep takes its share of the table, and of those known who were not used for longest."""
+    test = Cache(limit=80)
+    for number in range(80):
+        test.cache.learn(address(number), MAC, 0, create=True)
+    for number in range(1000, 3000):
+        test.cache.send(address(number), [b"?"], 0)
+    known = [number for number in range(80) if test.cache.lookup(address(number))]
+    assert known == list(range(11, 80))
+
+
+def test_a_newcomer_is_answered_while_others_do_not_answer() -> None:
+    test = Cache(limit=16)
+    for number in range(1000):
+        test.cache.send(address(number), [b"?"], 0)
+    test.cache.send(B, [b"for B"], 0)
+    test.cache.learn(B, MAC, 0.1)
+    assert test.sent == [(MAC, b"for B")]

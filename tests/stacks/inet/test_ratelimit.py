@@ -1,4 +1,4 @@
-from asyncnic.stacks.inet.ratelimit import TokenBucket
+from asyncnic.stacks.inet.ratelimit import RATE, TokenBucket, by_chance
 
 
 def test_a_burst_and_then_the_rate() -> None:
@@ -12,3 +12,9 @@ def test_a_clock_that_steps_back_gives_nothing() -> None:
     bucket = TokenBucket(rate=2, burst=1)
     assert bucket.take(10)
     assert not bucket.take(5)
+
+
+def test_a_cost_by_chance_keeps_the_rate() -> None:
+    bucket = TokenBucket(cost=by_chance)
+    allowed = sum(bucket.take(step / 1000) for step in range(100_000))  # ten times as many as are allowed, for 100 s
+    assert 0.9 * RATE * 100 < allowed < 1.1 * RATE * 100
