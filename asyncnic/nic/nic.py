@@ -107,6 +107,25 @@ class Nic:
             self._show(burst, self._watcher)
         return burst
 
+    async def serve(self, take: Callable[[Burst], None]) -> None:
+        """The same as ``async for burst in nic: take(burst)`` for a stack that never awaits within a burst, at less
+        cost where bursts are small.
+
+        Raises:
+            TakenError, and what `take` raises.
+        """
+
+        def step(burst: Burst) -> None:
+            if self._watcher is not None:
+                self._show(burst, self._watcher)
+            self._transmit.kick_follows = self.delivery_name == "direct"
+            try:
+                take(burst)
+            finally:
+                self._transmit.kick_follows = False
+
+        await self._delivery.serve(step)
+
     async def frames(self) -> AsyncIterator[memoryview]:
         """The frames one by one, each valid until the next is asked for."""
         async for burst in self:

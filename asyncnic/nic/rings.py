@@ -164,6 +164,10 @@ class Rings:
         except TakenError as error:
             log.error("the stack miscounted", extra=fields(problem=str(error)))
 
+    def stands(self) -> bool:
+        """Whether the lane of the last burst has a frame at its ring's head still."""
+        return self.lanes[self.current].driver.rx.stands()
+
     def idle(self) -> None:
         """The loop is about to wait: what passes until the next burst is nobody's time."""
         self._budget.idle()

@@ -4,12 +4,14 @@ It takes no frame and counts only interrupts. What is wrong with a chip or a wir
 """
 
 import asyncio
+from collections.abc import Callable
 
-from asyncnic.devices.device import NEVER
+from asyncnic.devices.device import NEVER, Lane
 from asyncnic.errors import DeviceLost
 from asyncnic.nic.faults import Faults
 from asyncnic.nic.rings import Rings
 from asyncnic.nic.state import Life, State
+from asyncnic.pcnet32.model.chip import Am79C970A
 
 POLL_INTERVAL = 0.001
 """Seconds between looks at the ring of a device that has no interrupt."""
@@ -26,12 +28,18 @@ class Waiting:
 
     def __init__(self, rings: Rings, faults: Faults, life: Life) -> None:
         self.interrupts = 0
+        self.serve: Callable[[], bool] | None = None
+        """Where chips are in this process: takes what an interrupt is for, right from the loop's readiness and without
+        waking whoever waits. False: there was nothing, or there is more to do than that."""
         self._rings = rings
         self._faults = faults
         self._life = life
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._watched: set[int] = set()
+        self._lanes: dict[
+            int, Lane
+        ] = {}  # lanes by descriptor, of those whose chip raises its line again without being acknowledged
         self._ready: set[int] = set()  # of those watched, the ones that were readable since we last waited
         life.tell(self._changed)
 
@@ -95,6 +103,8 @@ class Waiting:
             elif fd != NEVER and fd not in self._watched:
                 self._loop.add_reader(fd, self._readable, fd)
                 self._watched.add(fd)
+                if isinstance(served.lane.port, Am79C970A):
+                    self._lanes[fd] = served.lane
         timer = self._loop.call_later(POLL_INTERVAL, self.wake) if polled else None
         try:
             await self._waiter
@@ -107,15 +117,27 @@ class Waiting:
 
     def _readable(self, fd: int) -> None:
         """An fd is readable. When nobody waits it would be so at every turn of the loop: then stop watching it."""
-        if self._waiter is None:
+        waiter = self._waiter
+        if waiter is None:
             self._unwatch(fd)
-        else:
-            self._ready.add(fd)
-            self.wake()
+            return
+        if self.serve is not None and not waiter.done() and (lane := self._lanes.get(fd)) is not None:
+            try:
+                lane.interrupt()
+                if self._rings.knobs.busy_poll <= 0.0 and self.serve():
+                    self.interrupts += 1
+                    return
+            except BaseException as error:  # the stack's, which is the waiter's
+                if not waiter.done():
+                    waiter.set_exception(error)
+                return
+        self._ready.add(fd)
+        self.wake()
 
     def _unwatch(self, fd: int) -> None:
         self._loop.remove_reader(fd)
         self._watched.discard(fd)
+        self._lanes.pop(fd, None)
 
     async def _busy_poll(self) -> bool:
         """Keep looking for `busy_poll` seconds, letting the loop breathe between looks. True when there is work."""

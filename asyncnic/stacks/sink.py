@@ -1,6 +1,6 @@
 """The sink: takes every frame and does nothing with it. What is left when a stack costs nothing; it answers no one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Protocol
 
 from asyncnic.nic.burst import Burst
@@ -9,10 +9,13 @@ from asyncnic.nic.burst import Burst
 class Bursts(Protocol):
     """The part of a nic that the sink uses."""
 
-    def __aiter__(self) -> AsyncIterator[Burst]: ...
+    async def serve(self, take: Callable[[Burst], None]) -> None: ...
 
 
 async def sink(nic: Bursts) -> None:
     """Take all frames of all bursts, until the nic is stopped."""
-    async for burst in nic:
-        burst.taken = len(burst)
+    await nic.serve(_take)
+
+
+def _take(burst: Burst) -> None:
+    burst.taken = len(burst)

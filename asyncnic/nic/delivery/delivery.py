@@ -1,5 +1,6 @@
 """What the nic asks of a delivery, that is, of what stands between the rings and the stack."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from asyncnic.nic.burst import Burst
@@ -15,6 +16,13 @@ class Delivery(Protocol):
         Raises:
             StopAsyncIteration: the nic was stopped and everything it held was delivered.
             TakenError: the stack says of the burst before what cannot be.
+        """
+
+    async def serve(self, take: Callable[[Burst], None]) -> None:
+        """Hand each burst to `take`, until the nic was stopped and everything it held was delivered.
+
+        Raises:
+            TakenError, and what `take` raises.
         """
 
     def delivered(self, lane: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ The queues are a slab of fixed slots: they grow with nothing.
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from asyncnic.logs import fields
 from asyncnic.nic.burst import Burst, TakenError, check_taken, frames_taken
@@ -88,6 +89,14 @@ class QueueDelivery:
         offsets = [slot * SLOT for slot, _ in taken]
         self._burst = Burst(self._slab, offsets, [length for _, length in taken], deadline, rings.clock)
         return self._burst
+
+    async def serve(self, take: Callable[[Burst], None]) -> None:
+        """See `Delivery.serve`."""
+        try:
+            while True:
+                take(await self.next_burst())
+        except StopAsyncIteration:
+            return
 
     def delivered(self, lane: int) -> tuple[int, int]:
         """Frames and octets taken by the stack out of the queue."""

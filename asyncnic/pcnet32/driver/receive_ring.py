@@ -178,6 +178,10 @@ class ReceiveRing:
         self.counters.filtered += 1
         self.leave(1)
 
+    def stands(self) -> bool:
+        """Whether the descriptor at the head is no longer the card's."""
+        return not self._status[self._head] & OWN
+
     def finished(self) -> int:
         """Finished units in the ring: what `collect` will find, with what the burst in hand has not handed back."""
         return sum(1 for word in self._status.tolist() if not word & OWN and word & _ENDED)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from time import monotonic
 from typing import Protocol
@@ -56,8 +56,8 @@ class StackNic(Protocol):
     def accept_multicast(self, groups: set[bytes]) -> None:
         """Let frames to these group addresses through the card's filter."""
 
-    def __aiter__(self) -> AsyncIterator[Burst]:
-        """The bursts; ends when the nic is closed."""
+    async def serve(self, take: Callable[[Burst], None]) -> None:
+        """Hand each burst to `take`; returns when the nic is closed."""
 
 
 class InetStack:
@@ -107,8 +107,7 @@ class InetStack:
                 await self._open_services()
                 self._nic.accept_multicast(self.inet.multicast_macs())
                 self._begin()
-                async for burst in self._nic:
-                    self.inet.input(burst)
+                await self._nic.serve(self.inet.input)
         finally:
             self.inet.close()
 
