@@ -15,17 +15,18 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from asyncnic.devices import Opener, open_device
-from asyncnic.devices.device import Device, DeviceOptions, Lane, LaneCounters, WireCounters
-from asyncnic.errors import DeviceError, DeviceLost
+from asyncnic.devices.device import Device, DeviceOptions
+from asyncnic.errors import DeviceError
 from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.logs import describe, fields
+from asyncnic.nic.accounts import Accountant
 from asyncnic.nic.burst import Burst, Clock
 from asyncnic.nic.counters import Counters
 from asyncnic.nic.delivery.delivery import Delivery
 from asyncnic.nic.delivery.direct import DirectDelivery
 from asyncnic.nic.delivery.queue import QueueDelivery
 from asyncnic.nic.faults import Faults
-from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
+from asyncnic.nic.ledger import Accounts, Ledger
 from asyncnic.nic.rings import Rings
 from asyncnic.nic.state import Life, State
 from asyncnic.nic.transmit import Transmit
@@ -40,7 +41,6 @@ log = logging.getLogger(__name__)
 ETHERNET_OVERHEAD = 18
 """Octets of a frame around its MTU of payload: the header, and an 802.1Q tag."""
 
-_DRIVER_DROPS = ("error_descriptor", "buffer", "length", "no_start", "oversize", "reset")
 _DELIVERIES: Mapping[str, Callable[[Rings, Waiting, Background], Delivery]] = {
     "direct": DirectDelivery,
     "queue": QueueDelivery,
@@ -91,10 +91,10 @@ class Nic:
         self._waiting = Waiting(self._rings, self._faults, life)
         self._faults.on_fault = self._waiting.wake
         self._delivery = _DELIVERIES[delivery](self._rings, self._waiting, tasks)
+        self._accountant = Accountant(device, self._rings, self._delivery, life)
         self.burst_frames = self._rings.burst_frames
         self.delivery_seconds = self._rings.delivery_seconds
         self._watcher: Callable[[Burst], None] | None = None
-        self._wire: WireCounters | None = None
 
     # -- The stack's side ---------------------------------------------------------------------------------------------
 
@@ -229,51 +229,7 @@ class Nic:
 
     def accounts(self) -> Accounts:
         """The same, lane by lane, with what was shed before any lane."""
-        wire = self._read_wire()
-        lanes = {lane.name: self._account(number, lane, wire) for number, lane in enumerate(self.device.lanes)}
-        if wire is None or not wire.lanes:
-            return Accounts(sum(account.ledger.offered for account in lanes.values()), lanes)
-        return Accounts(wire.offered, lanes, wire.shed, wire.shed_total)
-
-    def _account(self, number: int, lane: Lane, wire: WireCounters | None) -> LaneAccount:
-        """One lane's part. Where the wire cannot be asked, what came off it is what was offered."""
-        driver = self._drivers[number]
-        if self._life.present:
-            driver.sample_missed()
-        counters = driver.rx.counters
-        standing = driver.rx.finished()
-        came = counters.seen + standing + driver.missed + lane.filtered
-        if wire is None:
-            on_wire = LaneCounters(came, 0)
-        else:
-            on_wire = wire.lanes[number] if wire.lanes else self._at_one_moment(wire, came)
-        delivered, octets = self._delivery.delivered(number)
-        ledger = Ledger(
-            offered=on_wire.offered,
-            delivered=delivered,
-            filtered=lane.filtered + counters.filtered,
-            in_flight=self._rings.in_flight(number, standing) + self._delivery.in_flight(number),
-            dropped={
-                "kernel": {"tap_queue_full": on_wire.dropped},
-                "card": {"miss": driver.missed},
-                "driver": {reason: getattr(counters, reason) for reason in _DRIVER_DROPS},
-                "queue": self._delivery.dropped(number),
-            },
-        )
-        return LaneAccount(ledger, octets, on_wire.waiting)
-
-    def _at_one_moment(self, wire: WireCounters, came: int) -> LaneCounters:
-        """What the wire had handed out when the chip was read, of which `came` frames had come in.
-
-        A chip that takes frames by itself does so between two readings too. Its count was taken after `wire`, and is
-        then of one moment with the wire's if a second reading of that is not below it; what lies outside these bounds
-        is frames that are unaccounted for.
-        """
-        if wire.offered - wire.dropped == came:
-            return LaneCounters(wire.offered, wire.dropped)
-        after = self._read_wire() or wire
-        read = max(wire.offered - wire.dropped, min(came, after.offered - after.dropped))
-        return LaneCounters(read + after.dropped, after.dropped)
+        return self._accountant.accounts()
 
     @property
     def counters(self) -> Counters:
@@ -336,14 +292,6 @@ class Nic:
         driver = self._drivers[0]
         return {"rx": driver.rx.words(), "tx": driver.tx.words()}
 
-    def _read_wire(self) -> WireCounters | None:
-        """The wire's count now, or the last one where the wire is gone."""
-        try:
-            self._wire = self.device.wire()
-        except DeviceLost as error:
-            self._life.lose(error)
-        return self._wire
-
 
 def _add(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     """Sum of dictionaries that have the same keys."""
@@ -394,6 +342,34 @@ async def open_nic(
         knobs=knobs,
     )
     opened = await open_device(device, options)
+    async with run_nic(
+        opened,
+        knobs,
+        mac=mac,
+        promiscuous=promiscuous,
+        mtu=mtu,
+        rx_ring=rx_ring,
+        tx_ring=tx_ring,
+        delivery=delivery,
+        clock=clock,
+    ) as nic:
+        yield nic
+
+
+@asynccontextmanager
+async def run_nic(
+    opened: Device,
+    knobs: Knobs,
+    *,
+    mac: bytes | None,
+    promiscuous: bool = False,
+    mtu: int = 1500,
+    rx_ring: int = 256,
+    tx_ring: int = 64,
+    delivery: str = "direct",
+    clock: Clock = time.monotonic,
+) -> AsyncIterator[Nic]:
+    """Bring the chips of a device up that is attached, which is closed at the end; otherwise as `open_nic`."""
     try:
         drivers = [
             Driver(

@@ -193,9 +193,9 @@ class QueueDelivery:
         self._slots = slots
 
     def _enqueue(self, burst: Burst) -> None:
+        free = self._slots_free()  # first: it may move to another slab
         policy, slab, memory = self._rings.knobs.queue_policy, self._slab, burst.memory
         queue = self._queues[self._rings.current]
-        free = self._slots_free()
         burst.taken = 0
         for offset, length in zip(burst.offsets, burst.lengths, strict=True):
             if free > 0:
