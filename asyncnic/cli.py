@@ -6,6 +6,7 @@ raises.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -64,6 +65,7 @@ def asyncnic() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (the process's own when `arguments` is None) and return its exit code."""
+    _open_what_is_closed()
     try:
         result = asyncnic.main(args=arguments, prog_name="asyncnic", standalone_mode=False)
         sys.stdout.flush()
@@ -79,6 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"asyncnic: {message}", file=sys.stderr)
         return code
     return result if isinstance(result, int) else DONE
+
+
+def _open_what_is_closed() -> None:
+    """Give standard input, output and error to /dev/null where they are closed: else the next file or socket that is
+    opened gets their number, and what is written to them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free is `number`
+            if getattr(sys, name) is None:
+                setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
 
 
 def explain(error: BaseException) -> tuple[str, int]:

@@ -3,11 +3,13 @@
 It is not for frames: whatever happens once a frame is a counter. An event is a constant message with fields
 (``log.info("ready", extra=fields(listen="127.0.0.1:9732"))``), so that the rate limit and whoever searches the log can
 go by the message. An exception becomes fields of the same line, never a traceback below it; level debug adds where it
-came from.
+came from. Whoever reads stderr can neither stop the service nor hold it up.
 """
 
 import json
 import logging
+import os
+import select
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -74,18 +76,75 @@ class TextFormatter(logging.Formatter):
         return " ".join(parts)
 
 
+class LineHandler(logging.Handler):
+    """Writes lines to `descriptor` for as long as somebody takes them, and never waits: lines that find no room are
+    counted, and the next that finds some says how many they were.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self.lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of `record`, or count it."""
+        lost = self.lost
+        if lost:
+            record.__dict__["fields"] = {**record.__dict__.get("fields", {}), "lines_lost_before": lost}
+        if write_line(self._descriptor, self.format(record), 0.0):
+            self.lost -= lost
+        else:
+            self.lost += 1
+
+
 def configure(form: str, level: str, stream: TextIO | None = None) -> None:
     """Send everything of `level` and above to `stream` (stderr) in `form` ("text" or "json").
 
     Other people's libraries are heard from warnings on.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    descriptor = _descriptor(sys.stderr) if stream is None else None
+    handler = logging.StreamHandler(stream or sys.stderr) if descriptor is None else LineHandler(descriptor)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     handler.addFilter(RateLimit())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("asyncnic").setLevel(level.upper())
+
+
+def say(line: str) -> None:
+    """Write `line` to stderr; whoever reads it gets a second to take it."""
+    descriptor = _descriptor(sys.stderr)
+    if descriptor is None:
+        print(line, file=sys.stderr, flush=True)
+    else:
+        write_line(descriptor, line, 1.0)
+
+
+def write_line(descriptor: int, line: str, patience: float) -> bool:
+    """Write `line`; False where not all of it found room within `patience` seconds, or nobody reads any more.
+
+    The descriptor is asked before each piece whether it has room, and stays blocking: it may be the terminal of others.
+    """
+    data = memoryview(f"{line}\n".encode("utf-8", "backslashreplace"))
+    room = select.poll()
+    room.register(descriptor, select.POLLOUT)
+    try:
+        while data:
+            if not room.poll(patience * 1000):
+                return False
+            data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
+    except OSError:
+        return False
+    return True
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    """The descriptor of `stream`; None where it has none."""
+    try:
+        return None if stream is None else stream.fileno()
+    except (OSError, ValueError):
+        return None
 
 
 def describe(error: BaseException) -> str:

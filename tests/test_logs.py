@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 
 from asyncnic import logs
 from asyncnic.logs import EVENTS_AN_INTERVAL, INTERVAL, MOST_EVENTS, RateLimit, fields
@@ -83,3 +84,23 @@ def test_the_limit_remembers_a_bounded_number_of_events() -> None:
     for number in range(MOST_EVENTS + 50):
         assert limit.filter(record(f"event {number}", 1.0))
     assert len(limit._windows) == MOST_EVENTS
+
+
+def test_lines_that_find_no_room_are_counted_and_told_later() -> None:
+    reader, writer = os.pipe()
+    handler = logs.LineHandler(writer)
+    sent = 0
+    while not handler.lost:
+        handler.emit(record("x" * 1000, 1.0))
+        sent += 1
+    handler.emit(record("lost too", 1.0))
+    assert handler.lost == 2
+    seen = os.read(reader, 1 << 20)
+    handler.setFormatter(logs.TextFormatter())
+    handler.emit(record("heard", 1.0))
+    assert (handler.lost, seen.count(b"\n")) == (0, sent - 1)
+    assert os.read(reader, 1 << 20).endswith(b"heard lines_lost_before=2\n")
+    os.close(reader)
+    handler.emit(record("nobody reads", 1.0))
+    assert handler.lost == 1
+    os.close(writer)

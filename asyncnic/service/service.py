@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
@@ -129,7 +128,7 @@ class Service:
                 await self._drain(supervision)
         finally:
             await self._web.stop()
-        print(self.last_words(), file=sys.stderr, flush=True)
+        logs.say(self.last_words())
         return 0
 
     def last_words(self) -> str:

@@ -55,10 +55,12 @@ class Tuner:
         knobs.turn_to(new.knobs())
         try:
             await self._engine.apply_knobs()
-        except DeviceError:
+        except BaseException as error:  # a cancellation too: half a change is none
             knobs.turn_to(old.knobs())
-            with suppress(DeviceError):  # the first refusal is the one to tell
+            with suppress(DeviceError, OSError):  # the first refusal is the one to tell
                 await self._engine.apply_knobs()
+            if isinstance(error, OSError):
+                raise DeviceError(f"{observed.nic.device.name}: {error.strerror or error}") from None
             raise
         observed.settings = new
         before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
