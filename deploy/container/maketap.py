@@ -1,6 +1,6 @@
 """Make the TAP beforehand, with the privilege that the service then does not need.
 
-    maketap.py NAME --owner UID [--host-address 192.0.2.1/24]... [--hold]
+    maketap.py NAME --owner UID [--host-address 192.0.2.1/24]... [--hold [--tell FILE]]
 
 For an init container, or (--hold) for a container that keeps the network namespace which the service joins. This is not
 part of the service and serves nothing: after the TAP is there it gives up its privilege, then ends or sleeps.
@@ -11,6 +11,7 @@ import ipaddress
 import os
 import signal
 import sys
+from pathlib import Path
 
 from pyroute2 import IPRoute, NetlinkError
 
@@ -38,12 +39,15 @@ def main() -> int:
     parser.add_argument("--host-address", action="append", default=[], metavar="ADDRESS/PREFIX")
     parser.add_argument("--mtu", type=int, default=1500)
     parser.add_argument("--hold", action="store_true", help="stay, so that the network namespace stays")
+    parser.add_argument("--tell", metavar="FILE", help="write there which namespace that is, for healthcheck.py")
     options = parser.parse_args()
     if options.hold:
         # As process 1 a signal without a handler is ignored: take it in sigwait, from the very start.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
         make_tap(options.name, options.owner, options.host_address, options.mtu)
+        if options.tell:
+            Path(options.tell).write_text(os.readlink("/proc/self/ns/net"))
         if options.hold and os.geteuid() == 0:
             os.setresgid(options.owner, options.owner, options.owner)
             os.setresuid(options.owner, options.owner, options.owner)

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from asyncnic.service.service import SPARE_SECONDS
+from asyncnic.service.supervisor import PATIENCE
+from asyncnic.service.workers.group import WorkerGroup
 from asyncnic.settings import model as settings_model
+from asyncnic.settings.values import split_listen
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -69,6 +73,27 @@ class TestSystemd:
         assert "Type=notify\n" in text
         assert "WatchdogSec=" in text
 
+    def test_every_process_metric_of_the_dashboard_is_there_in_the_proc_that_the_unit_gives(self) -> None:
+        """proc(5) as systemd.exec(5) mounts it for ProtectProc= and ProcSubset=."""
+        drawn = set(re.findall(r"\bprocess_\w+", (ROOT / "dashboards" / "asyncnic-overview.json").read_text()))
+        assert drawn
+        said = dict(re.findall(r"^(ProtectProc|ProcSubset)=(\w+)$", UNIT.read_text(), re.MULTILINE))
+        options = {"ProtectProc": "hidepid", "ProcSubset": "subset"}
+        mounted = ",".join(f"{options[name]}={value}" for name, value in said.items()) or "defaults"
+        script = "from prometheus_client import generate_latest, REGISTRY; print(generate_latest(REGISTRY).decode())"
+        inside = f'mount -t proc -o {mounted} proc /proc && exec "$@"'
+        shown = run("unshare", "--mount", "--pid", "--fork", "sh", "-ec", inside, "sh", sys.executable, "-c", script)
+        assert shown.returncode == 0, shown.stderr
+        assert drawn <= set(re.findall(r"^process_\w+", shown.stdout, re.MULTILINE))
+
+    def test_every_manager_waits_longer_than_the_end_may_take(self) -> None:
+        longest = WorkerGroup.patience + PATIENCE + SPARE_SECONDS
+        (unit,) = re.findall(r"^TimeoutStopSec=(\d+)s$", UNIT.read_text(), re.MULTILINE)
+        pod = manifest("daemonset.yaml")["spec"]["template"]["spec"]
+        compose = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]["asyncnic"]
+        graces = [unit, pod["terminationGracePeriodSeconds"], compose["stop_grace_period"].removesuffix("s")]
+        assert all(int(grace) > longest for grace in graces), (graces, longest)
+
 
 class TestKubernetes:
     def test_kustomization_names_every_file_of_the_folder(self) -> None:
@@ -118,6 +143,14 @@ class TestKubernetes:
     def test_its_configuration_is_accepted(self) -> None:
         loaded = settings_model.load({}, {}, KUBERNETES / "asyncnic.toml")
         assert loaded.host_address is None
+        assert split_listen(loaded.listen)[0] == "0.0.0.0"
+
+    def test_no_service_of_the_namespace_puts_variables_into_the_pod(self) -> None:
+        assert manifest("daemonset.yaml")["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+    def test_nothing_in_the_image_beats_a_mounted_file(self) -> None:
+        text = (DEPLOY / "container" / "Dockerfile").read_text()
+        assert re.findall(r"\bASYNCNIC_\w+=", text) == []
 
 
 class TestCompose:

@@ -173,9 +173,8 @@ def test_service_makes_its_tap_with_net_admin_alone(image: str, tap_name: str, l
 def test_health_check_tells_a_live_service_from_a_dead_one(image: str, tap: str, least: tuple[str, ...]) -> None:
     check = ("/opt/asyncnic/bin/python", "/opt/asyncnic/healthcheck.py")
     with running(image, tap, least) as container:
-        variable = ("--env", f"ASYNCNIC_LISTEN={container.listen}")
-        podman("exec", *variable, container.name, *check)
-        podman("exec", "--env", "ASYNCNIC_LISTEN=127.0.0.1:1", container.name, *check, codes=(1,))
+        podman("exec", container.name, *check)
+        podman("exec", container.name, *check, "/run/asyncnic/nobody.sock", codes=(1,))
 
 
 def test_flooded_it_answers_is_scraped_without_a_failure_and_tuned_without_a_loss(
@@ -253,15 +252,18 @@ def test_one_container_keeps_the_namespace_that_the_service_joins(image: str, le
         f"s.sendto(b'echo', ('{HOST}', 7)); print(s.recv(9))"
     )
     try:
-        podman("run", *holder, *capabilities, *entrypoint, image, *compose["wire"]["command"])
+        shared = ("--volume", "asyncnic-wire-test:/run/wire")
+        podman("run", *holder, *shared, *capabilities, *entrypoint, image, *compose["wire"]["command"])
         check = compose["wire"]["healthcheck"]["test"][1:]
         wait_until(lambda: subprocess.run(["podman", "exec", wire, *check], check=False).returncode == 0, "the TAP")
-        joined = ("--detach", "--name", service, "--network", f"container:{wire}", *LIMITS, *least)
+        joined = ("--detach", "--name", service, "--network", f"container:{wire}", *shared, *LIMITS, *least)
         podman("run", *joined, image)
         python = ("/opt/asyncnic/bin/python",)
-        alive = ["podman", "exec", service, *python, "/opt/asyncnic/healthcheck.py"]
+        alive = ["podman", "exec", service, *compose["asyncnic"]["healthcheck"]["test"][1:]]
         wait_until(lambda: subprocess.run(alive, capture_output=True, check=False).returncode == 0, "the service")
         assert podman("exec", wire, *python, "-c", echo) == "b'echo'"
+        podman("restart", "--time", "5", wire)  # the namespace is another one now, and nobody reaches the service
+        podman(*alive[1:], codes=(1,))
         podman("stop", "--time", "5", service)
         podman("stop", "--time", "5", wire)
         for name in (service, wire):
@@ -269,6 +271,7 @@ def test_one_container_keeps_the_namespace_that_the_service_joins(image: str, le
     finally:
         for name in (service, wire):
             podman("rm", "--force", "--time", "0", "--ignore", name)
+        podman("volume", "rm", "--force", "asyncnic-wire-test")
 
 
 def test_what_is_missing_is_said_in_one_line(image: str, tap_name: str, least: tuple[str, ...]) -> None:

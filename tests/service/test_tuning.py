@@ -139,3 +139,22 @@ def test_tuning_keeps_what_the_user_typed() -> None:
     new = tuned(settings, {"rx_budget": "9"})
     assert (new.origin("rx_ring"), new.origin("rx_budget")) == ("--rx-ring 128", "rx_budget=9")
     assert settings.origin("rx_budget") == "--rx-budget 8"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), asyncio.CancelledError()])
+async def test_whatever_ends_a_change_half_way_everything_is_put_back(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    engine = FakeEngine()
+    before = engine.observed.settings
+    seen: list[int] = []
+
+    async def apply_knobs() -> None:
+        seen.append(engine.observed.nic.knobs.tap_queue)
+        if len(seen) == 1:
+            raise error
+
+    monkeypatch.setattr(engine, "apply_knobs", apply_knobs)
+    with pytest.raises((DeviceError, asyncio.CancelledError)):
+        await Tuner(engine).tune({"tap_queue": 500})
+    assert (seen, engine.observed.settings, engine.observed.nic.knobs.tap_queue) == ([500, 1000], before, 1000)
