@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.service import HOST, HOST6, MAC, PATIENCE, Run, add_ipv6, imbalance, program, wire_counters
+from tests.system.service import (
+    HOST,
+    HOST6,
+    MAC,
+    PATIENCE,
+    PEER6,
+    Run,
+    add_ipv6,
+    imbalance,
+    program,
+    wait_until,
+    wire_counters,
+)
 
 BOTH = ("--address", f"{HOST}/24", "--address", f"{HOST6}/64")
 RESPONDER = Path(__file__).with_name("dns_responder.py")
@@ -38,6 +50,32 @@ def test_netcat_is_echoed_over_ipv6(run: Run) -> None:
         add_ipv6(service.tap)
         assert nc(HOST6, 7, "hello\n") == "hello\n"
         assert nc(HOST6, 7, "x" * 8000) == "x" * 8000
+
+
+def test_every_address_answers_for_itself(run: Run) -> None:
+    """netcat connects: it hears nothing that comes from another address than the one that it asked."""
+    others = "192.0.2.9", "2001:db8::9"
+    with run(*BOTH, "--address", "192.0.2.9/24", "--address", "2001:db8::9/64") as service:
+        add_ipv6(service.tap)
+        for address in (HOST, HOST6, *others):
+            assert nc(address, 7, "hello\n") == "hello\n"
+        stats = service.settled()
+        assert {stats["addresses"][address] for address in (HOST, HOST6, *others)} == {"preferred"}
+
+
+def test_an_address_that_another_host_has_is_not_served_and_said(run: Run, tap_name: str) -> None:
+    """The host's side of the TAP has it already: duplicate address detection finds out."""
+    program("ip", "tuntap", "add", tap_name, "mode", "tap")
+    program("ip", "addr", "add", f"{PEER6}/64", "dev", tap_name, "nodad")
+    with run(*BOTH, "--address", f"{PEER6}/64") as service:
+        why = wait_until(lambda: service.stats()["not_ready"], "the address is lost")
+        assert why.startswith(f"address {PEER6} is in use by ")
+        assert service.ask("/-/ready")[0] == 503
+        stats = service.stats()
+        assert stats["addresses"] | {PEER6: "duplicate"} == stats["addresses"]
+        assert stats["stack_events"]["addresses_lost"] == 1
+        assert "another host claims an address" in service.log
+        assert nc(HOST6, 7, "hello\n") == "hello\n"
 
 
 def test_a_protocol_written_for_the_loop_serves_dig(tap_name: str) -> None:
