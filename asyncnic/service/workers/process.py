@@ -61,10 +61,10 @@ class WorkerProcess:
         self.problem = ""
         try:
             await self._start(start, descriptors)
-        except OSError as error:
-            raise await self._failed(f"it cannot be started: {error.strerror or error}") from None
         except TimeoutError:
             raise await self._failed(f"not ready after {START_SECONDS:.0f} s") from None
+        except OSError as error:
+            raise await self._failed(f"it cannot be started: {error.strerror or error}") from None
         except EOFError:
             raise await self._failed(ENDED) from None
         except BaseException:
