@@ -16,7 +16,7 @@ from asyncnic.linux.thread import in_thread
 from asyncnic.nic.nic import Nic, open_nic
 from asyncnic.settings.knobs import Knobs
 from asyncnic.stacks.inet.skin import InetStack
-from asyncnic.stacks.sink import sink
+from asyncnic.stacks.sink import Sink
 
 PORT = 9
 
@@ -36,7 +36,7 @@ async def open_rig(
     async with open_nic(f"tap:{tap}", mac=mac, rx_ring=rx_ring, knobs=knobs, delivery=delivery) as nic:
         run: Coroutine[Any, Any, Any]
         if app is None:
-            run = sink(nic)
+            run = Sink(nic).run()
         else:
             stack = InetStack(nic, (ip_interface(f"{wires.RECEIVER}/{wires.PREFIX}"),), ())
             await stack.inet.create_datagram_endpoint(lambda: app, local_addr=(wires.RECEIVER, PORT))

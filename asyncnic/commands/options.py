@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from asyncnic.settings.model import Settings, choices, flag, is_list, shown, variable
-from asyncnic.settings.values import show_duration
+from asyncnic.settings.model import Settings, choices, flag, is_list, variable
+from asyncnic.settings.values import show_duration, shown
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

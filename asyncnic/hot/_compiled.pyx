@@ -2,7 +2,7 @@
 """What every frame passes, compiled: off the wire, along the ring, known UDP flows, TCP segments for the kernel.
 
 Each is the twin of a plain Python one (pcnet32/direct_reader.py, receive_ring.py and descriptors.py, stacks/inet/fast.py,
-stacks/coalesce.py), which says what it does and why; the same tests hold both. Here is only what makes them fast: C
+stacks/kernel/coalesce.py), which says what it does and why; the same tests hold both. Here is only what makes them fast: C
 integers, pointers into the DMA memory, read(2) without an object. `asyncnic.hot` chooses between the twins; nothing
 else imports this.
 """
@@ -292,7 +292,7 @@ cdef struct Segment:
 
 
 cdef class Coalescer:
-    """See `asyncnic.stacks.coalesce.Coalescer`."""
+    """See `asyncnic.stacks.kernel.coalesce.Coalescer`."""
 
     cdef set _own
 

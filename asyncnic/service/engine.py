@@ -16,7 +16,7 @@ from asyncnic.nic.nic import Nic, open_nic
 from asyncnic.service.observed import Observed
 from asyncnic.service.supervisor import Supervisor
 from asyncnic.settings.model import Settings
-from asyncnic.stacks.choice import StackFactory
+from asyncnic.stacks.stack import StackFactory
 from asyncnic.tasks import beside
 
 DRAIN_SECONDS = 3.0
@@ -113,14 +113,12 @@ async def open_in_process(
     ) as nic:
         engine = InProcess(settings, nic, make_stack)
         try:
-            if engine.stack.set_up is not None:
-                await engine.stack.set_up()
+            await engine.stack.set_up()
             if BACKENDS[nic.device.backend].privileged:
                 drop_capabilities()  # whoever masters the bus needs no others, and nobody should find them here
             yield engine
         finally:
-            if engine.stack.close is not None:
-                engine.stack.close()
+            engine.stack.close()
 
 
 def host_address(settings: Settings) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from asyncnic.logs import describe, fields
 from asyncnic.service.observed import StackHealth
-from asyncnic.stacks.choice import Stack
+from asyncnic.stacks.stack import Stack
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0

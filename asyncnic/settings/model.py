@@ -31,7 +31,8 @@ from asyncnic.lanes.rules import parse_lanes
 from asyncnic.linux.files import read_file
 from asyncnic.settings import values
 from asyncnic.settings.knobs import KNOBS, Knob, Knobs, by_lane
-from asyncnic.settings.values import Interface
+from asyncnic.settings.values import Interface, shown
+from asyncnic.stacks import choice
 
 PREFIX = "ASYNCNIC_"
 OTHER_VARIABLES = frozenset({"ASYNCNIC_CONFIG", "ASYNCNIC_URL", "ASYNCNIC_HOT_PATH"})
@@ -76,8 +77,8 @@ class _OfTheNic(BaseModel):
         description="address of the host's side of the TAP; empty: leave it alone; the default holds "
         "where an --address is in its network",
     )
-    stack: Annotated[str, BeforeValidator(values.stack)] = Field(
-        "inet", title="STACK", description="who gets the frames: inet, kernel, sink or package.module:coroutine"
+    stack: Annotated[str, BeforeValidator(choice.stack)] = Field(
+        "inet", title="STACK", description=f"who gets the frames: {choice.described()}"
     )
     kernel_if: Annotated[str, BeforeValidator(values.interface_name)] = Field(
         "asyncnic1", title="NAME", description="the TAP through which --stack kernel hands frames to the kernel"
@@ -248,15 +249,6 @@ def choices(field: FieldInfo) -> tuple[str, ...]:
     return typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
 
 
-def shown(value: object) -> str:
-    """`value` in one short printable line, for messages."""
-    if isinstance(value, list | tuple):
-        value = ",".join(str(item) for item in value)
-    text = "" if value is None else str(value)
-    text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-    return (text if len(text) <= 80 else text[:77] + "...") or '""'
-
-
 def _read_file(path: Path, again: bool) -> dict[str, Any]:
     try:
         table = tomllib.loads(read_file(path, again).decode("utf-8"))
@@ -367,8 +359,9 @@ def _consistent(settings: Settings) -> Settings:
     for name in ("shed", "lane_queue"):
         if settings.workers > 1 and getattr(settings, name):
             raise SettingsError(f"{settings.origin(name)}: needs --workers 1")
-    if settings.workers > 1 and settings.stack == "kernel":
-        raise SettingsError(f"{settings.origin('workers')}: --stack kernel has one TAP to write to: use --workers 1")
+    spec = choice.STACKS.get(settings.stack)
+    if settings.workers > 1 and spec is not None and spec.alone:
+        raise SettingsError(f"{settings.origin('workers')}: --stack {spec.name} {spec.alone}: use --workers 1")
     if settings.given("service") and settings.service and settings.stack != "inet":
         raise SettingsError(f"{settings.origin('service')}: needs --stack inet")
     lanes = [lane.name for lane in parse_lanes(knobs.lane)]

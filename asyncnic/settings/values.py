@@ -18,7 +18,6 @@ _UNITS = {"s": 0, "ms": 3, "us": 6}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
-_COROUTINE = re.compile(rf"{_DOTTED}:{_DOTTED}", re.ASCII)
 _SERVICE = re.compile(rf"(?:[a-z][a-z0-9-]*|{_DOTTED}:{_DOTTED}):([0-9]{{1,5}})", re.ASCII)
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]*):([0-9]{1,5})")
 
@@ -145,14 +144,6 @@ def interface_or_none(value: object) -> Interface | None:
     return None if value is None or value == "" else interface(value)
 
 
-def stack(value: object) -> str:
-    """ "inet", "kernel", "sink" or "package.module:coroutine"."""
-    text = str(value)
-    if text not in ("inet", "kernel", "sink") and not _COROUTINE.fullmatch(text):
-        raise ValueError("must be inet, kernel, sink or package.module:coroutine")
-    return text
-
-
 def service(value: object) -> str:
     """ "NAME:PORT" with a port from 1 to 65535."""
     match = _SERVICE.fullmatch(str(value))
@@ -225,3 +216,12 @@ def text(value: object) -> str:
     if not value.isprintable():
         raise ValueError("must be text without control characters")
     return value
+
+
+def shown(value: object) -> str:
+    """`value` in one short printable line, for messages."""
+    if isinstance(value, list | tuple):
+        value = ",".join(str(item) for item in value)
+    text = "" if value is None else str(value)
+    text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return (text if len(text) <= 80 else text[:77] + "...") or '""'

@@ -1,4 +1,5 @@
-"""Who gets the frames: `inet` (our own), `kernel` (Linux, through a TAP), `sink` (nobody), or the user's.
+"""Who gets the frames: each module or folder here that declares a `SPEC` (stack.py) is a stack, or the user's own.
 
-May import the nic's public side and settings. `inet` is sans I/O but for its skin; a stack never sees a descriptor.
+May import the nic's public side and the values of settings, not their model, whose grammar is made from the stacks.
+Importing a stack's module is cheap: what is heavy comes with `SPEC.make`. A stack never sees a descriptor.
 """

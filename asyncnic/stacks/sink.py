@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from asyncnic.nic.burst import Burst
+from asyncnic.stacks.stack import Stack, StackSpec
 
 
 class Bursts(Protocol):
@@ -12,10 +13,19 @@ class Bursts(Protocol):
     async def serve(self, take: Callable[[Burst], None]) -> None: ...
 
 
-async def sink(nic: Bursts) -> None:
-    """Take all frames of all bursts, until the nic is stopped."""
-    await nic.serve(_take)
+class Sink(Stack):
+    """Takes all frames of all bursts, until the nic is stopped."""
+
+    def __init__(self, nic: Bursts) -> None:
+        self._nic = nic
+
+    async def run(self) -> None:
+        """See `Stack.run`."""
+        await self._nic.serve(_take)
 
 
 def _take(burst: Burst) -> None:
     burst.taken = len(burst)
+
+
+SPEC = StackSpec(name="sink", help="nobody: taken and forgotten", make=lambda settings: Sink)

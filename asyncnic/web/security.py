@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from asyncnic.errors import Failed, SettingsError
 from asyncnic.linux.files import must_be_regular, read_file
 from asyncnic.linux.thread import in_thread
-from asyncnic.settings.model import shown
+from asyncnic.settings.values import shown
 
 MOST_REMEMBERED = 128
 """Passwords found right that need no bcrypt again."""

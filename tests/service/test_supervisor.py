@@ -8,7 +8,7 @@ import pytest
 from asyncnic.service import supervisor
 from asyncnic.service.observed import Observed
 from asyncnic.service.supervisor import Supervisor
-from asyncnic.stacks.choice import Stack
+from asyncnic.stacks.stack import Stack
 from tests.web.fakes import FakeNic, observe
 
 
@@ -18,9 +18,19 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "LONGEST_DELAY", 0.002)
 
 
+class Runs(Stack):
+    """A stack that is `how`."""
+
+    def __init__(self, how: Callable[[], Awaitable[object]]) -> None:
+        self._how = how
+
+    async def run(self) -> object:
+        return await self._how()
+
+
 def supervise(run: Callable[[], Awaitable[object]], delivered: Callable[[], int] = int) -> tuple[Supervisor, Observed]:
     observed = observe(FakeNic())
-    return Supervisor(Stack(run, dict), observed.stack, delivered), observed
+    return Supervisor(Runs(run), observed.stack, delivered), observed
 
 
 async def ends_badly_then_waits(how: Callable[[], None], times: int) -> int:

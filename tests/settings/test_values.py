@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncnic.settings import values
+from asyncnic.stacks.choice import stack
 
 
 @pytest.mark.parametrize(
@@ -55,8 +56,8 @@ def test_what_a_worker_is_told_is_what_was_typed(text: str) -> None:
         (values.interface, "224.0.0.1/24", "must be the address of a host: not multicast"),
         (values.interface, "::/64", "must be the address of a host"),
         (values.interface, "nonsense/24", "must be an address with its prefix length"),
-        (values.stack, "module", "must be inet, kernel, sink or package.module:coroutine"),
-        (values.stack, "a.b:", "must be inet, kernel, sink or package.module:coroutine"),
+        (stack, "module", "must be inet, kernel, sink or package.module:coroutine"),
+        (stack, "a.b:", "must be inet, kernel, sink or package.module:coroutine"),
         (values.service, "udp-echo", "must be NAME:PORT, like udp-echo:7"),
         (values.service, "udp-echo:0", "must be NAME:PORT"),
         (values.service, "udp-echo:65536", "must be NAME:PORT"),
@@ -88,7 +89,7 @@ def test_what_is_wrong_is_said(parse: Callable[[object], object], typed: object,
         (values.interface, "2001:db8::2/64", ipaddress.ip_interface("2001:db8::2/64")),
         (values.interface, "10.0.0.0/31", ipaddress.ip_interface("10.0.0.0/31")),
         (values.interface_or_none, "", None),
-        (values.stack, "package.module:coroutine", "package.module:coroutine"),
+        (stack, "package.module:coroutine", "package.module:coroutine"),
         (values.service, "package.module:factory:53", "package.module:factory:53"),
         (values.listen, "[::1]:0", "[::1]:0"),
         (values.switch, "TRUE", True),
@@ -111,7 +112,7 @@ def test_any_text_is_a_value_or_a_value_error(text: str) -> None:
         values.duration,
         values.mac,
         values.interface,
-        values.stack,
+        stack,
         values.service,
         values.listen,
         values.switch,

@@ -1,5 +1,6 @@
 """Names of stacks to what runs: resolved before there is a nic, refused in one line."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 
 from asyncnic.errors import SettingsError
 from asyncnic.settings.model import load
-from asyncnic.stacks.choice import choose
+from asyncnic.stacks.choice import STACKS, choose, described, stack
+from asyncnic.stacks.stack import Stack
 
 
 def refusal(**flags: object) -> str:
@@ -75,3 +77,52 @@ def test_the_users_own_is_looked_for_there_after_all_else(
     choose(load(flags, {}, None))
     assert sys.path[-1] == ""
     assert sys.modules["users_own"].__file__ == str(tmp_path / "users_own.py")
+
+
+def test_every_stack_of_the_folder_is_found_and_says_what_it_is() -> None:
+    assert {"inet", "kernel", "sink"} <= STACKS.keys()
+    for name, spec in STACKS.items():
+        assert spec.name == name
+        assert spec.help
+        assert f"{name} ({spec.help})" in described()
+        assert stack(name) == name
+
+
+def test_a_module_with_a_spec_is_a_stack_and_needs_nothing_else(tmp_path: Path) -> None:
+    """In a process of its own, since the table is made once: `--stack` takes it, the help names it, it gets the nic."""
+    (tmp_path / "throwaway.py").write_text(
+        "from asyncnic.stacks.stack import Stack, StackSpec\n"
+        "class Throwaway(Stack):\n"
+        "    def __init__(self, nic): self.nic = nic\n"
+        "    async def run(self): return self.nic\n"
+        "SPEC = StackSpec(name='throwaway', help='a test', make=lambda settings: Throwaway)\n"
+    )
+    program = (
+        "import asyncio, asyncnic.stacks\n"
+        f"asyncnic.stacks.__path__.append({str(tmp_path)!r})\n"
+        "from asyncnic.settings.model import Settings, load\n"
+        "from asyncnic.stacks.choice import choose\n"
+        "stack = choose(load({'stack': 'throwaway'}, {}, None))('the nic')\n"
+        "assert asyncio.run(stack.run()) == 'the nic'\n"
+        "assert 'throwaway (a test)' in Settings.model_fields['stack'].description\n"
+        "assert stack.outcomes() == {} and stack.trouble() == ''\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_what_is_heavy_is_imported_when_a_stack_is_made() -> None:
+    program = "import sys, asyncnic.stacks.choice; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"pyroute2", "asyncnic.stacks.inet.stack", "asyncnic.nic.nic"} & set(ran.stdout.split())
+
+
+async def test_a_stack_that_says_nothing_does_nothing() -> None:
+    plain = Stack()
+    plain.connect(lambda frame: None)
+    plain.overhear(b"")
+    await plain.set_up()
+    plain.close()
+    assert (plain.outcomes(), plain.events(), plain.addresses(), plain.trouble()) == ({}, {}, {}, "")
+    with pytest.raises(NotImplementedError):
+        await plain.run()

@@ -65,8 +65,7 @@ class Worker:
         self._closed = False
         self.stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """The number of the question that asked to stop; an EOFError when the service is gone."""
-        if engine.stack.connect is not None:
-            engine.stack.connect(self._pass_on)
+        engine.stack.connect(self._pass_on)
 
     def obey(self, channel: Channel) -> None:
         """Say that it is ready, and obey what comes from now on."""
@@ -107,7 +106,7 @@ class Worker:
                 device = self._engine.nic.device
                 assert isinstance(device, QueueDevice)
                 device.replace(descriptors)
-            case Frame(octets) if self._engine.stack.overhear is not None:
+            case Frame(octets):
                 self._engine.stack.overhear(octets)
             case Stop(number) if not self.stop.done():
                 self.stop.set_result(number)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from time import monotonic
 from typing import Protocol
@@ -12,6 +12,7 @@ from asyncnic.logs import fields
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.services import Service, parse_service
 from asyncnic.stacks.inet.stack import Inet
+from asyncnic.stacks.stack import Outcomes, Stack
 from asyncnic.tasks import beside
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class StackNic(Protocol):
         """Hand each burst to `take`; returns when the nic is closed."""
 
 
-class InetStack:
+class InetStack(Stack):
     """Runs an `Inet` on a nic.
 
     Args:
@@ -110,6 +111,30 @@ class InetStack:
                 await self._nic.serve(self.inet.input)
         finally:
             self.inet.close()
+
+    def outcomes(self) -> Outcomes:
+        """See `Stack.outcomes`: they sum to the frames."""
+        return self.inet.outcomes()
+
+    def events(self) -> Mapping[str, int]:
+        """See `Stack.events`."""
+        return self.inet.totals.as_dict()
+
+    def addresses(self) -> Mapping[str, str]:
+        """See `Stack.addresses`."""
+        return self.inet.addresses()
+
+    def trouble(self) -> str:
+        """See `Stack.trouble`."""
+        return self.inet.trouble()
+
+    def connect(self, pass_on: Callable[[memoryview], None]) -> None:
+        """See `Stack.connect`."""
+        self.inet.connect(pass_on)
+
+    def overhear(self, frame: bytes) -> None:
+        """See `Stack.overhear`."""
+        self.inet.overhear(frame)
 
     async def _open_services(self) -> None:
         wildcards = [host for host, family in (("0.0.0.0", self.inet.v4), ("::", self.inet.v6)) if family.addresses]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from asyncnic.nic.nic import open_nic
-from asyncnic.stacks.sink import sink
+from asyncnic.stacks.sink import Sink
 from tests.wire import make_tap
 
 MAC = bytes.fromhex("525400123456")
@@ -23,7 +23,7 @@ async def test_every_reading_under_a_flood_is_exact(tap_name: str, ring: int) ->
     ):
         subprocess.run(command.split(), check=True)
     async with open_nic(f"qemu:{tap_name}", mac=MAC, rx_ring=ring) as nic:
-        stack = asyncio.create_task(sink(nic))
+        stack = asyncio.create_task(Sink(nic).run())
         flood = subprocess.Popen(
             [sys.executable, "-m", "asyncnic.bench.load", "192.0.2.2", "--seconds", "30"], stdout=subprocess.DEVNULL
         )

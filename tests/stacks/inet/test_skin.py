@@ -7,8 +7,8 @@ import pytest
 
 from asyncnic.nic.burst import Burst
 from asyncnic.nic.counters import Counters
-from asyncnic.stacks.inet import InetStack
 from asyncnic.stacks.inet.services import UdpDiscard, parse_service
+from asyncnic.stacks.inet.skin import InetStack
 from tests.stacks.inet.wire import HOST, HOST6, MAC, PEER, PEER_MAC, arp, solicitation, udp4, udp6
 
 

@@ -14,7 +14,7 @@ import io
 import os
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from pyroute2 import IPRoute
@@ -27,7 +27,8 @@ from asyncnic.linux.link import LinkCounters
 from asyncnic.linux.thread import in_thread
 from asyncnic.nic.nic import Nic
 from asyncnic.settings.values import Interface
-from asyncnic.stacks import coalesce
+from asyncnic.stacks.kernel import coalesce
+from asyncnic.stacks.stack import Outcomes, Stack
 
 _TUNSETCARRIER = 0x4004_54E2
 _CARRIER_INTERVAL = 0.1
@@ -41,7 +42,7 @@ _EVERY_GROUP = {_PREFIX + bytes([last]) for last in range(256)}
 _Coalescer = hot.choose(coalesce.Coalescer)
 
 
-class KernelStack:
+class KernelStack(Stack):
     """Frames between a nic and a TAP.
 
     Args:
@@ -67,7 +68,7 @@ class KernelStack:
         self._frame = memoryview(bytearray(_FRAME_ROOM))
         self._waiting: asyncio.Task[None] | None = None
 
-    def outcomes(self) -> Mapping[str, Mapping[str, int]]:
+    def outcomes(self) -> Outcomes:
         """What became of the frames: those received add up to the delivered ones."""
         unsent = 0
         if self._link is not None:

@@ -13,7 +13,7 @@ import pytest
 
 from asyncnic.errors import DeviceError
 from asyncnic.nic.nic import Nic, open_nic
-from asyncnic.stacks.kernel import KernelStack
+from asyncnic.stacks.kernel.stack import KernelStack
 from tests.wire import Wire, frame, make_tap
 
 MAC = bytes.fromhex("020000000002")

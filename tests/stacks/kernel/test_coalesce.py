@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncnic.stacks.coalesce import Coalescer
+from asyncnic.stacks.kernel.coalesce import Coalescer
 
 compiled = importlib.import_module("asyncnic.hot._compiled")
 

@@ -1,0 +1,92 @@
+"""What a stack is, and how one declares itself. No stack is here, and nothing that runs one.
+
+A new stack is one module (or folder) in `asyncnic.stacks` with a `SPEC`: `--stack` takes its name from then on.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from asyncnic.nic.nic import Nic
+
+Outcomes = Mapping[str, Mapping[str, int]]
+"""What a stack did with its frames: protocol to outcome to packets."""
+
+
+class Stack:
+    """A stack on a nic. What it has no use for it leaves as it is here: doing nothing, having nothing to say."""
+
+    async def run(self) -> object:
+        """Take bursts until the nic ends them. May be called again when it has ended, by itself or by an error."""
+        raise NotImplementedError
+
+    def outcomes(self) -> Outcomes:
+        """What became of the frames; only grows, over all runs."""
+        return {}
+
+    def events(self) -> Mapping[str, int]:
+        """What it counts that is not the end of a frame, by name; only grows."""
+        return {}
+
+    def addresses(self) -> Mapping[str, str]:
+        """Its addresses, and whether they are "tentative", "preferred" or "duplicate"."""
+        return {}
+
+    def trouble(self) -> str:
+        """Why it does not serve all that it should, in one line; empty: it does."""
+        return ""
+
+    def connect(self, pass_on: Callable[[memoryview], None]) -> None:
+        """Take what passes a frame on to the stacks of other workers with the same addresses: frames that one of them
+        may wait for, such as ARP replies."""
+
+    def overhear(self, frame: bytes) -> None:
+        """Hear such a frame of another worker's."""
+
+    async def set_up(self) -> None:
+        """Get what is needed before the first run, while there are privileges.
+
+        Raises:
+            DeviceError: it cannot be had.
+        """
+
+    def close(self) -> None:
+        """Let go of what `set_up` has opened. Idempotent."""
+
+
+class StackSettings(Protocol):
+    """What a stack may be made from."""
+
+    @property
+    def stack(self) -> str: ...
+    @property
+    def address(self) -> Sequence[IPv4Interface | IPv6Interface]: ...
+    @property
+    def service(self) -> Sequence[str]: ...
+    @property
+    def kernel_if(self) -> str: ...
+
+    def origin(self, name: str) -> str:
+        """How the user set this, for messages: "--stack inet"."""
+
+
+StackFactory = Callable[["Nic"], Stack]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackSpec:
+    """One kind of stack, as `--stack` takes it.
+
+    Attributes:
+        name: what is typed.
+        help: who gets the frames then, in a few words.
+        make: from the settings what makes it on a nic; imports what is heavy. Raises `SettingsError`.
+        alone: why several workers cannot have one each; empty: they can.
+    """
+
+    name: str
+    help: str
+    make: Callable[[StackSettings], StackFactory]
+    alone: str = ""
