@@ -160,8 +160,8 @@ class WorkerGroup:
         delay, started = FIRST_DELAY, time.monotonic()
         while True:
             code = await worker.wait()
-            problem = fields(worker=worker.index, code=code, problem=worker.problem or "unknown", restarted=True)
-            log.error("a worker ended", extra=problem)
+            why = worker.problem or "unknown"
+            log.error("a worker ended", extra=fields(worker=worker.index, code=code, problem=why, restarted=True))
             self.observed.workforce.restarts += 1
             self._bury(worker)
             await self._book_losses()
