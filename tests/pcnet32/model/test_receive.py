@@ -386,7 +386,7 @@ def test_fill_does_what_receive_does(
             assert fast.rx(slot) == slow.rx(slot)
             owned, count = fast.rx(slot)
             if not owned & 0x8000:
-                # Of a frame in two buffers the second has the end alone; what stands behind that is older, and nobody's.
+                # Of a frame in two buffers the second has the end alone; what stands behind it is older.
                 length = max(0, count - 4 - (2048 if count > 2048 else 0))
                 assert fast.rx_data(slot, length) == slow.rx_data(slot, length)
         assert fast.chip.counters == slow.chip.counters

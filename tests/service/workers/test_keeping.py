@@ -46,7 +46,7 @@ class Tap(SharedTap):
     async def set_queue_length(self, length: int) -> None:
         await asyncio.sleep(0)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self.queues = []
 
 
