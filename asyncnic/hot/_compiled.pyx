@@ -40,6 +40,7 @@ cdef enum:
     FCS = 4
     MAX_ROOM = 4092
     HEADERS = 42
+    TAG = 4
     UDP = 17
     TCP = 6
     ACK = 0x10
@@ -241,8 +242,11 @@ def udp_burst(burst, bytes mac, dict flows):
     cdef const uint8_t *frame
     cdef Py_ssize_t length, total, size
     cdef uint32_t sum_
-    cdef uint8_t last[12]  # addresses and ports of `flow`, good as long as `flows` has as many as then
-    cdef Py_ssize_t known = -1
+    # Addresses and ports of `flow`. They name it as long as `flows` has as many as then: within a burst it loses flows
+    # only all at once, and gains none.
+    cdef uint8_t last[36]
+    cdef Py_ssize_t key, last_key = 0, known = -1
+    cdef const uint8_t *lead  # where addresses, ports, UDP length and checksum, and payload lie
     cdef tuple flow = ()
     cdef Py_buffer memory
     PyObject_GetBuffer(burst.memory, &memory, PyBUF_SIMPLE)
@@ -252,31 +256,47 @@ def udp_burst(burst, bytes mac, dict flows):
             length = lengths[taken]
             if length < HEADERS or memcmp(frame, station, 6):
                 return True
+            if frame[12] == 0x81 and not frame[13] and length >= HEADERS + TAG:
+                frame += TAG
+                length -= TAG
             # EtherType 0800, version 4 and 5 words of header, no fragment ("don't fragment" may be set), protocol 17.
-            if frame[12] != 8 or frame[13] or frame[14] != 0x45 or frame[20] & 0xBF or frame[21] or frame[23] != UDP:
+            if frame[12] == 8 and not frame[13]:
+                if frame[14] != 0x45 or frame[20] & 0xBF or frame[21] or frame[23] != UDP:
+                    return True
+                if _sum(frame + 14, 20) != 0xFFFF:
+                    return True
+                lead, key = frame + 26, 12
+                total = <Py_ssize_t>ntohs(_half(frame + 16)) - 20
+                if total + 34 > length:
+                    return True
+            # EtherType 86dd, version 6, next header 17.
+            elif frame[12] == 0x86 and frame[13] == 0xDD and frame[14] >> 4 == 6 and frame[20] == UDP:
+                lead, key = frame + 22, 36
+                total = ntohs(_half(frame + 18))
+                if total + 54 > length or total < 8 or not _half(lead + 38):
+                    return True
+            else:
                 return True
-            if _sum(frame + 14, 20) != 0xFFFF:
+            size = ntohs(_half(lead + key))
+            if size != total or size < 8:
                 return True
-            total = ntohs(_half(frame + 16))
-            size = ntohs(_half(frame + 38))
-            if size != total - 20 or size < 8 or total + 14 > length:
-                return True
-            if known != len(flows) or memcmp(frame + 26, last, 12):
-                found = flows.get(PyBytes_FromStringAndSize(<const char *>frame + 26, 12))
+            if known != len(flows) or key != last_key or memcmp(lead, last, key):
+                found = flows.get(PyBytes_FromStringAndSize(<const char *>lead, key))
                 if found is None:
                     return True
                 flow = found
-                memcpy(last, frame + 26, 12)
+                memcpy(last, lead, key)
+                last_key = key
                 known = len(flows)
-            if _half(frame + 40):
+            if _half(lead + key + 2):
                 # Addresses, UDP header and payload are contiguous; the rest of the pseudo header is protocol and size.
-                sum_ = _sum(frame + 26, size + 8) + ntohs(<uint16_t>UDP) + _half(frame + 38)
+                sum_ = _sum(lead, key - 4 + size) + ntohs(<uint16_t>UDP) + _half(lead + key)
                 while sum_ >> 16:
                     sum_ = (sum_ & 0xFFFF) + (sum_ >> 16)
                 if sum_ != 0xFFFF:
                     return True
             taken += 1
-            flow[0](PyBytes_FromStringAndSize(<const char *>frame + 42, size - 8), flow[1])
+            flow[0](PyBytes_FromStringAndSize(<const char *>lead + key + 4, size - 8), flow[1])
             if (_monotonic() if system_clock else <double>clock()) >= deadline:
                 return False
         return False

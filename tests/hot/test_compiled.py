@@ -24,7 +24,7 @@ from asyncnic.pcnet32.driver.receive_ring import whole_frames
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.model.direct_reader import DirectReader
 from asyncnic.stacks.inet.fast import Flows, udp_burst
-from tests.stacks.inet.wire import HOST, MAC, PEER, ipv4, udp
+from tests.stacks.inet.wire import HOST, HOST6, MAC, PEER, PEER6, ipv4, ipv6, udp
 
 compiled = importlib.import_module("asyncnic.hot._compiled")
 
@@ -41,9 +41,13 @@ def test_the_variable_chooses_the_plain_twin() -> None:
         assert shown.stdout.strip() == expected
 
 
-def datagram(payload: bytes, *, port: int = 7, summed: bool = True) -> bytes:
+def datagram(payload: bytes, *, port: int = 7, summed: bool = True, six: bool = False, tagged: bool = False) -> bytes:
     """A frame with a UDP datagram for MAC, 60 octets or more."""
-    return ipv4(17, udp(payload, 5000, port, PEER, HOST, checksum=summed)).ljust(60, b"\0")
+    if six:
+        frame = ipv6(17, udp(payload, 5000, port, PEER6, HOST6, checksum=summed))
+    else:
+        frame = ipv4(17, udp(payload, 5000, port, PEER, HOST, checksum=summed)).ljust(60, b"\0")
+    return frame[:12] + b"\x81\x00\x00\x05" + frame[12:] if tagged else frame
 
 
 class HandlerError(Exception):
@@ -70,7 +74,10 @@ def deliver(twin: Callable[..., bool], frames: list[bytes], ticks: int, fail_at:
         if len(told) == fail_at:
             raise HandlerError
 
-    flows = {datagram(b"")[26:38]: (handler, (PEER, 5000))}
+    flows = {
+        datagram(b"")[26:38]: (handler, (PEER, 5000)),
+        datagram(b"", six=True)[22:58]: (handler, (PEER6, 5000, 0, 0)),
+    }
     try:
         told.append(twin(burst, MAC, flows))
     except HandlerError:
@@ -79,7 +86,14 @@ def deliver(twin: Callable[..., bool], frames: list[bytes], ticks: int, fail_at:
 
 
 payloads = st.one_of(st.binary(max_size=64), st.binary(min_size=1000, max_size=1472))
-sound = st.builds(datagram, payloads, port=st.sampled_from([7, 7, 7, 10]), summed=st.booleans())
+sound = st.builds(
+    datagram,
+    payloads,
+    port=st.sampled_from([7, 7, 7, 10]),
+    summed=st.booleans(),
+    six=st.booleans(),
+    tagged=st.booleans(),
+)
 
 
 @st.composite
@@ -103,6 +117,23 @@ def test_a_sound_flow_is_taken_whole_by_both() -> None:
         taken, *told, result = deliver(twin, frames, 1000, 0)
         assert (taken, result) == (40, False)
         assert told == [(bytes([i]) * i, (PEER, 5000)) for i in range(40)]
+
+
+@pytest.mark.parametrize("six", [False, True])
+@pytest.mark.parametrize("tagged", [False, True])
+def test_both_families_are_taken_tagged_or_not(six: bool, tagged: bool) -> None:
+    frames = [datagram(bytes([i & 255]) * i, six=six, tagged=tagged) for i in (0, 1, 17, 18, 400, 1000)]
+    address = (PEER6, 5000, 0, 0) if six else (PEER, 5000)
+    for twin in (udp_burst, compiled.udp_burst):
+        taken, *told, result = deliver(twin, frames, 1000, 0)
+        assert (taken, result) == (6, False)
+        assert told == [(frame, address) for frame in (bytes([i & 255]) * i for i in (0, 1, 17, 18, 400, 1000))]
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_ipv6_without_a_checksum_is_the_slow_ways(tagged: bool) -> None:
+    for twin in (udp_burst, compiled.udp_burst):
+        assert deliver(twin, [datagram(b"x", six=True, summed=False, tagged=tagged)], 1000, 0) == [0, True]
 
 
 def test_the_compiled_twin_reads_the_systems_clock() -> None:
