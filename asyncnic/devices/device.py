@@ -5,7 +5,7 @@ operating system that becomes readable when there may be work. Devices do no pac
 interrupt together and count what the wire offered.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,7 +44,7 @@ class WireCounters:
 
     `dropped` has everything that the wire dropped. `lanes` are in the device's order; empty where there is one, whose
     part is all. `shed` is by rule, `shed_total` with that of rules no longer remembered; both are in `dropped`, and in
-    no lane.
+    no lane. `lost` were offered, not dropped, and were inside the chip when the device went away.
     """
 
     offered: int
@@ -52,6 +52,7 @@ class WireCounters:
     lanes: tuple[LaneCounters, ...] = ()
     shed: Mapping[str, int] = field(default_factory=dict)
     shed_total: int = 0
+    lost: int = 0
 
 
 NEVER = -1
@@ -111,7 +112,15 @@ class Device(Protocol):
         """The wire's own count, read now (well under a millisecond); None where the wire cannot be asked.
 
         Raises:
-            DeviceLost: the wire is gone.
+            DeviceLost: the wire or the chip is gone, and `lose` has not been called.
+        """
+
+    def lose(self, came: Callable[[], int]) -> None:
+        """The device is lost: count for the last time. Nothing comes of its lanes until `reattach`. Idempotent.
+
+        Args:
+            came: how many frames have come off the wire into all chips together, as their drivers say. It asks the
+                chips, as far as they still answer, so it is called when nothing more can come.
         """
 
     async def apply_knobs(self) -> None:

@@ -33,11 +33,15 @@ _NAME_LIMIT = 15
 
 def exists(name: str) -> bool:
     """Whether the network namespace has an interface of this name."""
+    return index(name) > 0
+
+
+def index(name: str) -> int:
+    """The index of the interface of this name in the network namespace; 0: there is none."""
     try:
-        socket.if_nametoindex(name)
+        return socket.if_nametoindex(name)
     except OSError:
-        return False
-    return True
+        return 0
 
 
 def attach(name: str, *, queues: bool = False) -> int:

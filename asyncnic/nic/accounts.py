@@ -7,9 +7,9 @@ chip that runs beside us, which has no such moment, two readings of its wire are
 from asyncnic.devices.device import Device, Lane, LaneCounters, WireCounters
 from asyncnic.errors import DeviceLost
 from asyncnic.nic.delivery.delivery import Delivery
-from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
+from asyncnic.nic.ledger import LOST_WITH_DEVICE, Accounts, LaneAccount, Ledger
 from asyncnic.nic.rings import Rings
-from asyncnic.nic.state import Life
+from asyncnic.nic.state import Life, State
 
 _DRIVER_DROPS = ("error_descriptor", "buffer", "length", "no_start", "oversize", "reset")
 
@@ -29,10 +29,13 @@ class Accountant:
         self._rings = rings
         self._delivery = delivery
         self._life = life
-        self._wire: WireCounters | None = None
+        life.tell(self._changed)
 
     def accounts(self) -> Accounts:
         """Every term of the law, lane by lane, with what was shed before any lane."""
+        if self._life.present:
+            for driver in self._rings.drivers:
+                driver.sample_missed()  # a chip that does not answer is found out before its wire is read
         wire = self._read_wire()
         lanes = {lane.name: self._account(number, lane, wire) for number, lane in enumerate(self._device.lanes)}
         if wire is None or not wire.lanes:
@@ -46,7 +49,7 @@ class Accountant:
             driver.sample_missed()
         counters = driver.rx.counters
         standing = driver.rx.finished()
-        came = counters.seen + standing + driver.missed + lane.filtered
+        came = self._came_in(number)
         if wire is None:
             on_wire = LaneCounters(came, 0)
         else:
@@ -59,7 +62,7 @@ class Accountant:
             in_flight=self._rings.in_flight(number, standing) + self._delivery.in_flight(number),
             dropped={
                 "kernel": {"tap_queue_full": on_wire.dropped},
-                "card": {"miss": driver.missed},
+                "card": {"miss": driver.missed, LOST_WITH_DEVICE: wire.lost if wire and not wire.lanes else 0},
                 "driver": {reason: getattr(counters, reason) for reason in _DRIVER_DROPS},
                 "queue": self._delivery.dropped(number),
             },
@@ -73,6 +76,7 @@ class Accountant:
         then of one moment with the wire's if a second reading of that is not below it; what lies outside these bounds
         is frames that are unaccounted for.
         """
+        came += wire.lost
         if wire.offered - wire.dropped == came:
             return LaneCounters(wire.offered, wire.dropped)
         after = self._read_wire() or wire
@@ -80,9 +84,31 @@ class Accountant:
         return LaneCounters(read + after.dropped, after.dropped)
 
     def _read_wire(self) -> WireCounters | None:
-        """The wire's count now, or the last one where the wire is gone."""
+        """The wire's count now, or the last one where it is gone."""
         try:
-            self._wire = self._device.wire()
+            return self._device.wire()
         except DeviceLost as error:
             self._life.lose(error)
-        return self._wire
+            self._count_out()
+        return self._device.wire()
+
+    def _changed(self) -> None:
+        """A device that was lost counts for the last time."""
+        if self._life.state in (State.LOST, State.ORPHANED):
+            self._count_out()
+
+    def _count_out(self) -> None:
+        """Have the lost device count for the last time, and its chips too, as far as they can still be read."""
+        self._device.lose(self._came)
+        self._came()
+
+    def _came(self) -> int:
+        """Frames that have come off the wire, as the drivers' rings and chips say."""
+        for driver in self._rings.drivers:
+            driver.sample_missed()
+        return sum(self._came_in(number) for number in range(len(self._rings.drivers)))
+
+    def _came_in(self, number: int) -> int:
+        driver = self._rings.drivers[number]
+        counters = driver.rx.counters
+        return counters.seen + driver.rx.finished() + driver.missed + self._device.lanes[number].filtered

@@ -14,6 +14,9 @@ STAGES = ("kernel", "card", "driver", "queue")
 SHED = "shed"
 """The reason, at stage "kernel", of frames that were dropped because a rule said so."""
 
+LOST_WITH_DEVICE = "lost_with_device"
+"""The reason, at stage "card", of frames that were inside a chip when it went away."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:

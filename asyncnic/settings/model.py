@@ -61,7 +61,10 @@ class _OfTheNic(BaseModel):
         "tap:asyncnic0", title="DEVICE", description=f"the NIC: {devices.described()}"
     )
     mac: Annotated[str, BeforeValidator(values.mac)] = Field(
-        "", title="MAC", description="MAC address of the NIC; empty: one that is derived from the device's name"
+        "",
+        title="MAC",
+        description="MAC address of the NIC; empty: derived from the machine's id (/etc/machine-id, where there is "
+        "one) and the device's name, the same after every start; containers that share a link want one each",
     )
     mtu: Annotated[int, BeforeValidator(values.whole_within(68, 1500))] = Field(
         1500, title="OCTETS", description="largest packet in a frame, in octets, 68 to 1500"

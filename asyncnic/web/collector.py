@@ -18,14 +18,14 @@ from prometheus_client.registry import Collector
 
 from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import Histogram
-from asyncnic.nic.ledger import SHED, Accounts
+from asyncnic.nic.ledger import LOST_WITH_DEVICE, SHED, Accounts
 from asyncnic.service.observed import Observed
 from asyncnic.settings.knobs import KNOBS, Knobs, by_lane
 from asyncnic.version import build_info
 
 DROP_REASONS: Mapping[str, tuple[str, ...]] = {
     "kernel": ("tap_queue_full",),
-    "card": ("miss",),
+    "card": ("miss", LOST_WITH_DEVICE),
     "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "reset", "worker_lost"),
     "queue": ("newest", "oldest"),
 }
@@ -66,8 +66,8 @@ class NicCollector(Collector):
         dropped = CounterMetricFamily(
             "asyncnic_dropped_frames",
             "Frames lost, by where and why: kernel = queue of the TAP full, or shed by a rule (its tx_dropped), card = "
-            "no free descriptor (rx_missed_errors, MISS), driver = unusable descriptor (rx_errors), queue = delivery "
-            "queue (rx_dropped). What is shed comes into no lane.",
+            "no free descriptor (rx_missed_errors, MISS) or lost with the device, driver = unusable descriptor "
+            "(rx_errors), queue = delivery queue (rx_dropped). What is shed comes into no lane.",
             labels=("device", "stage", "reason", "lane"),
         )
         waiting = GaugeMetricFamily(

@@ -9,6 +9,7 @@ Nothing here looks into a frame. The host itself does not reach a macvtap over i
 import os
 import select
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
 from asyncnic.devices.attachment import Attachment, WireCount, opened
@@ -181,10 +182,13 @@ class MacvtapDevice:
             waits = self.lanes[0].frames_wait()  # what waits has arrived and is not offered yet
             count.update(0 if waits else arrived - dropped, dropped)
             count.came(self.lanes[0].read_frames)
-        return WireCounters(count.taken + count.dropped, count.dropped)
+        return WireCounters(count.taken + count.dropped, count.dropped, lost=count.lost)
+
+    def lose(self, came: Callable[[], int]) -> None:
+        """See `Device.lose`: what counts then is what was read, and the drops as last seen."""
+        self._settle()
 
     def _settle(self) -> None:
-        """Count for the last time on this attachment."""
         if self._link is not None:
             with suppress(DeviceLost):  # then what counts is what was read, and the drops as last seen
                 self.wire()

@@ -7,6 +7,7 @@ here wrote; this file is neither a guest nor the in-process model, and does no p
 
 import os
 import select
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
 from asyncnic.devices.attachment import Attachment, opened
@@ -22,6 +23,7 @@ from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.memory import DmaMemory
 
 _RAP = {(reg.WIO_RAP, 2), (reg.DWIO_RAP, 4)}
+ENDED = f"{QEMU} has ended or does not answer, or its TAP was deleted or moved away"
 _RESET = {(reg.WIO_RESET, 2), (reg.DWIO_RESET, 4)}
 
 
@@ -109,24 +111,25 @@ class QemuPort:
             self._ready.close()
             os.close(self._raised)
 
-    def acknowledge(self) -> None:
+    def acknowledge(self) -> bool:
         """Take in what the interrupt line has said and make `fileno` wait for the next time that it rises.
 
-        The machine is ended when its wire is gone: QEMU would go on reading a deleted TAP, as fast as it can.
+        False: machine or wire are gone. Then the machine is to be ended: QEMU would go on reading a deleted TAP, as
+        fast as it can.
         """
         if self.machine is None:
-            return
+            return False
         try:
             self.machine.qtest.drain()
         except QtestError:
             self.unplug()
-            return
+            return False
         if self._wire.gone():
-            self.unplug()
-            return
+            return False
         self._raises = self.machine.qtest.raises
         with suppress(BlockingIOError):
             os.eventfd_read(self._raised)
+        return True
 
     def read(self, offset: int, width: int) -> int:
         if self.machine is not None:
@@ -202,12 +205,12 @@ class QemuLane:
 
     def poll(self, limit: int) -> int:
         if self.port.machine is None:
-            raise DeviceLost(f"{QEMU} has ended, or its TAP was deleted")
+            raise DeviceLost(ENDED)
         return 0
 
     def interrupt(self) -> None:
-        self.port.acknowledge()
-        self.poll(0)
+        if not self.port.acknowledge():
+            raise DeviceLost(ENDED)
 
     def unmask(self) -> None:
         """Nothing to do: the line is told of whenever it rises."""
@@ -227,13 +230,13 @@ class QemuDevice:
         self.port = QemuPort(DmaMemory(self._ram.view(DMA_BUS, DMA_SIZE), DMA_BUS), wire)
         self.lanes = (QemuLane(BULK, self.port),)
         self.attachment = Attachment(name, self._acquire)
+        self._lost = True
 
     async def _acquire(self, held: AsyncExitStack) -> None:
         """Start a machine on the wire, which is attached to first where it is not: it outlives a machine that died.
 
-        A new machine gets the RAM of the old one, so what the ring held is still there. What the old chip had missed
-        since CSR112 was last read is lost with it. Starting blocks for some 50 ms, on purpose: the child is killed when
-        the thread that starts it ends.
+        A new machine gets the RAM of the old one, so what the ring held is still there. Starting blocks for some
+        50 ms, on purpose: the child is killed when the thread that starts it ends.
         """
         if not self._wire.intact():
             await self._wire.attachment.detach()
@@ -243,9 +246,24 @@ class QemuDevice:
         except DeviceError as error:
             raise DeviceError(f"{self.name}: {error}") from None
         held.callback(self.port.unplug)
+        self._wire.begin()
+        self._lost = False
 
     def wire(self) -> WireCounters | None:
-        return self._wire.counters()
+        """See `Device.wire`."""
+        counters = self._wire.counters()
+        if self.attachment.attached and not self._lost and self.port.machine is None:
+            raise DeviceLost(ENDED)
+        return counters
+
+    def lose(self, came: Callable[[], int]) -> None:
+        """See `Device.lose`. The machine is ended: one that hangs might go on some day, and read frames."""
+        if not self._lost:
+            self._lost = True
+            self._wire.close_gate(settled=self.port.machine is not None)
+            frames = came()
+            self.port.unplug()
+            self._wire.settle(frames)
 
     async def apply_knobs(self) -> None:
         await self._wire.apply_knobs()

@@ -20,6 +20,9 @@ DMA_SIZE = 4 << 20
 IO_BASE = 0xC000
 INTERRUPT = 11
 
+ANSWER_SECONDS = 0.75
+"""How long a machine that runs may take for one command before it counts as dead: the event loop waits meanwhile."""
+
 _FIRMWARE_SIZE = 1 << 16
 _RESET_VECTOR = _FIRMWARE_SIZE - 16
 _NIC_SLOT = 3
@@ -104,6 +107,7 @@ class Machine:
                 raise
         try:
             self.intercepted = _set_up_pci(self.qtest)
+            self.qtest.set_timeout(ANSWER_SECONDS)
         except QtestError:
             reason = self.process.last_words()
             self.close()

@@ -19,7 +19,7 @@ QEMU = "qemu-system-x86_64"
 PACKAGE = "qemu-system-x86"
 
 _PR_SET_PDEATHSIG = 1
-_STOP_SECONDS = 5.0
+_STOP_SECONDS = 1.0
 _COMMON = ("-no-user-config", "-nodefaults", "-display", "none", "-vga", "none")
 _SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 _libc = ctypes.CDLL(None)

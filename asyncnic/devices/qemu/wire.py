@@ -54,8 +54,10 @@ class Wire(Protocol):
     def open_gate(self) -> None:
         """Let frames through to the chip."""
 
-    def close_gate(self) -> None:
-        """Keep frames from the chip; return when QEMU has read those that stood in the queue (a second at most)."""
+    def close_gate(self, *, settled: bool = True) -> None:
+        """Keep frames from the chip; with `settled` return when QEMU has read those that stood in the queue (a second
+        at most).
+        """
 
     def counters(self) -> WireCounters | None:
         """What the wire has counted since it was made; None where it cannot be asked.
@@ -63,6 +65,12 @@ class Wire(Protocol):
         Raises:
             DeviceLost: the wire is gone.
         """
+
+    def begin(self) -> None:
+        """Begin to count: for a chip that has just started, the gate closed."""
+
+    def settle(self, came: int) -> None:
+        """Count for the last time, no QEMU reading any more: of what was handed out, so much `came` into the chip."""
 
     async def apply_knobs(self) -> None:
         """See `asyncnic.devices.device.Device.apply_knobs`."""
@@ -99,8 +107,15 @@ class SocketWire:
     def open_gate(self) -> None:
         pass
 
-    def close_gate(self) -> None:
-        settle(self._end.fileno())
+    def close_gate(self, *, settled: bool = True) -> None:
+        if settled:
+            settle(self._end.fileno())
+
+    def begin(self) -> None:
+        pass
+
+    def settle(self, came: int) -> None:
+        pass
 
     def counters(self) -> None:
         return None
@@ -127,6 +142,7 @@ class TapWire:
         self._queue_length = options.knobs.tap_queue
         self._tap = -1
         self._link: LinkCounters | None = None
+        self._counting = False
         self._count = WireCount()
         # The TAP itself would wake us for every frame; the kernel's announcements of changed links are rare.
         self._news = open_changes()
@@ -140,16 +156,14 @@ class TapWire:
         knobs = self._options.knobs
         await set_up(self.name, LinkWanted(self._options.mtu, knobs.tap_queue, self._options.host_address))
         self._queue_length = knobs.tap_queue
-        with suppress(BlockingIOError):  # these frames are older than the chip
-            while True:
-                os.read(self._tap, _FROM_TAP)
+        self._discard()  # these frames are older than the chip
         self._link = LinkCounters(self.name)
-        self._count.begin(*self._link.read())
 
     def _let_go(self) -> None:
+        with suppress(DeviceLost):  # its counters are gone with it
+            self.counters()
+        self._counting = False
         if self._link is not None:
-            with suppress(DeviceLost):  # its counters are gone with it
-                self.counters()
             self._link.close()
             self._link = None
         os.close(self._tap)
@@ -172,7 +186,7 @@ class TapWire:
             return False
         wire = select.poll()
         wire.register(self._tap, 0)
-        return not wire.poll(0)
+        return not wire.poll(0) and self._link is not None and tun.index(self.name) == self._link.index
 
     def _filter(self) -> None:
         """Have the kernel drop, and count as `tx_dropped`, every frame that is sent to the TAP."""
@@ -182,16 +196,37 @@ class TapWire:
         with suppress(OSError):  # the TAP was deleted: `counters` and the lane say so
             fcntl.ioctl(self._tap, tun.TUNDETACHFILTER, bytes(16))
 
-    def close_gate(self) -> None:
+    def close_gate(self, *, settled: bool = True) -> None:
         with suppress(OSError):
             self._filter()
-            settle(self._tap)
+            if settled:
+                settle(self._tap)
+
+    def begin(self) -> None:
+        link = self._link
+        assert link is not None
+        self._count.begin(*link.read())
+        self._counting = True
+
+    def settle(self, came: int) -> None:
+        """What stands in the TAP's queue is read and thrown away: it was handed out, and lost like what QEMU had."""
+        with suppress(DeviceLost):  # then its counters are gone with it
+            if self._tap >= 0:
+                self._discard()
+                self.counters()
+        self._counting = False
+        self._count.settle(came)
+
+    def _discard(self) -> None:
+        with suppress(OSError):  # no more, or no TAP
+            while True:
+                os.read(self._tap, _FROM_TAP)
 
     def counters(self) -> WireCounters:
         count = self._count
-        if self._link is not None:
+        if self._counting and self._link is not None:
             count.update(*self._link.read())
-        return WireCounters(count.taken + count.dropped, count.dropped)
+        return WireCounters(count.taken + count.dropped, count.dropped, lost=count.lost)
 
     async def apply_knobs(self) -> None:
         knobs = self._options.knobs

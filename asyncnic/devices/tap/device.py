@@ -11,6 +11,7 @@ which is in tx_dropped too; what they do not know of was dropped by the kernel i
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from asyncnic.devices.attachment import Attachment, WireCount, opened
@@ -106,10 +107,11 @@ class TapDevice:
             shed_total=counts.shed_total,
         )
 
+    def lose(self, came: Callable[[], int]) -> None:
+        """See `Device.lose`: what counts then is what was read, and the drops as last seen."""
+        self._settle()
+
     def _settle(self) -> None:
-        """Count for the last time on this attachment: where the interface's counters are gone, what was read, and the
-        drops as last seen.
-        """
         if self._link is not None:
             try:
                 self.wire()

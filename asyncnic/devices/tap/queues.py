@@ -8,6 +8,7 @@ import logging
 import os
 import select
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from asyncnic.errors import DeviceError
 from asyncnic.lanes.rules import DEFAULT_LANES, LaneRule, parse_lanes, parse_shed
@@ -168,12 +169,14 @@ class TapQueues:
         if wanted == self._in_force:
             return
         try:
+            await self._change_depths()
             if wanted["lane"] != self._in_force["lane"] or wanted["shed"] != self._in_force["shed"]:
                 await self._change_rules()
-            await self._change_depths()
         except DeviceError:
             for name, value in self._in_force.items():
                 setattr(self._knobs, name, value)
+            with suppress(DeviceError):  # what was allowed a moment ago; at worst the kernel's own queue stays longer
+                await self._change_depths()
             raise
         self._in_force = wanted
 

@@ -5,7 +5,7 @@ out the descriptors, keeps the TAP's counters, and brings new descriptors when t
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asyncnic.devices.device import DeviceOptions, LaneCounters, WireCounters
 from asyncnic.devices.tap.lane import TapLane
@@ -45,6 +45,9 @@ class QueueDevice:
         for lane, descriptor in zip(self.lanes, self._descriptors, strict=False):
             lane.plug_in(descriptor)
         return bool(self._descriptors)
+
+    def lose(self, came: Callable[[], int]) -> None:
+        """See `Device.lose`. What was lost is known to the TAP's owner alone."""
 
     async def close(self) -> None:
         """See `Device.close`."""

@@ -11,6 +11,7 @@ On other processors a barrier would be needed that Python does not have: they ar
 
 import os
 import platform
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from asyncnic.devices.uio.huge_pages import HugePage
 from asyncnic.devices.uio.pci import PciFunction
 from asyncnic.errors import DeviceError, DeviceLost, PrivilegeError
 from asyncnic.lanes.rules import BULK
+from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.memory import DmaMemory
 
 _PROCESSORS = ("x86_64", "i686", "i586", "i386")
@@ -124,7 +126,11 @@ class UioDevice:
             registers = self._open(function.path / "resource0", os.O_RDWR)
             self.port = UioPort(registers, self._page.memory(memory_size))
             self.lanes = (UioLane(BULK, self.port, function, self._uio, self._config),)
-            self._command(pci.COMMAND_IO | pci.COMMAND_MEMORY | pci.COMMAND_MASTER, 0)
+            # A chip that another process left running has that one's ring: it must forget it before it may write.
+            self._command(pci.COMMAND_IO | pci.COMMAND_MEMORY, pci.COMMAND_MASTER)
+            for offset, width in ((reg.WIO_RESET, 2), (reg.DWIO_RESET, 4)):  # which mode it is in is not known
+                self.port.read(offset, width)
+            self._command(pci.COMMAND_MASTER, 0)
         except BaseException:
             self._close()
             raise
@@ -132,6 +138,9 @@ class UioDevice:
     def wire(self) -> WireCounters | None:
         """None: nobody counts what a real wire offers to a card."""
         return None
+
+    def lose(self, came: Callable[[], int]) -> None:
+        """See `Device.lose`. There is nothing to count, and a card that was pulled takes no frames."""
 
     async def apply_knobs(self) -> None:
         """Nothing to bring about: this wire has no queue of the kernel's."""

@@ -39,16 +39,17 @@ class HugePage:
         try:
             for _ in range(_TRIES):
                 file, pages = self._take()
+                rejected.append((file, pages))
                 bus = self._bus_address(pages)
                 if bus + HUGE_PAGE <= _LIMIT:
+                    rejected.pop()
                     break
-                rejected.append((file, pages))
             else:
                 raise DeviceError(f"{name}: no huge page below 4 GiB: {_RESERVE} at boot")
         finally:
-            for file, pages in rejected:
-                pages.close()
-                os.close(file)
+            for unusable, unusable_pages in rejected:
+                unusable_pages.close()
+                os.close(unusable)
         pages.madvise(mmap.MADV_DONTFORK)
         self._files.append(file)
         self._pages = pages

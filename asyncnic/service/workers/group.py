@@ -114,15 +114,18 @@ class WorkerGroup:
     async def apply_knobs(self) -> None:
         """See `Engine.apply_knobs`."""
         knobs, tap = self._nic.knobs, self._tap
+        length = tap.queue_length
         try:
             if knobs.shed or knobs.lane_queue:
                 raise DeviceError("--shed, --lane-queue: these need --workers 1")
             lanes = parse_lanes(knobs.lane)[-len(tap.lanes) :]
+            await tap.set_queue_length(knobs.tap_queue)
             if lanes != tap.lanes:
                 tap.steer(lanes)
                 self._rules = knobs.lane
-            await tap.set_queue_length(knobs.tap_queue)
         except DeviceError:
+            with suppress(DeviceError):  # what was allowed a moment ago
+                await tap.set_queue_length(length)
             knobs.lane, knobs.tap_queue, knobs.shed, knobs.lane_queue = self._rules, tap.queue_length, (), ()
             raise
         finally:

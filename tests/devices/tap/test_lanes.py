@@ -306,3 +306,27 @@ def test_a_second_queue_of_a_tap_that_has_one_is_explained(tap_name: str) -> Non
     with pytest.raises(DeviceError, match=r"it has one queue: make it with more .* multi_queue"):
         tun.attach(tap_name, queues=True)
     os.close(tun.attach(tap_name))
+
+
+async def test_a_change_that_is_refused_half_way_changes_nothing(
+    tap_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs = Knobs()
+    device = await open_tap(tap_name, knobs)
+    keep_quiet(tap_name)
+
+    async def refuse(*_: object) -> None:
+        raise PrivilegeError("--tap-queue needs CAP_NET_ADMIN")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("asyncnic.devices.tap.queues.set_queue_length", refuse)
+        knobs.shed, knobs.tap_queue = ("udp:9",), 5000
+        with pytest.raises(PrivilegeError):
+            await device.apply_knobs()
+    assert not knobs.shed
+    assert knobs.tap_queue == 1000
+    wire = Wire(tap_name)
+    wire.send(UNWANTED)
+    assert device.wire().shed_total == 0
+    wire.close()
+    await device.close()

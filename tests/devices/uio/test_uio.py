@@ -1,15 +1,18 @@
 """What of UIO needs no card: sysfs as files, the order of unmasking, and errors. A card is in tests/guest."""
 
+import mmap
 import os
 from pathlib import Path
 
 import pytest
 
-from asyncnic.devices.uio.device import UioLane, UioPort
-from asyncnic.devices.uio.pci import COMMAND_NO_INTX, PciFunction, bind, unbind
-from asyncnic.errors import DeviceError, DeviceLost
+from asyncnic.devices.uio.device import UioDevice, UioLane, UioPort
+from asyncnic.devices.uio.huge_pages import HugePage
+from asyncnic.devices.uio.pci import COMMAND_MASTER, COMMAND_NO_INTX, PciFunction, bind, unbind
+from asyncnic.errors import DeviceError, DeviceLost, PrivilegeError
 from asyncnic.nic.nic import open_nic
 from asyncnic.pcnet32.memory import DmaMemory
+from asyncnic.pcnet32.registers import DWIO_RESET, WIO_RESET
 
 ADDRESS = "0000:00:03.0"
 
@@ -96,6 +99,60 @@ def test_the_interrupt_is_unmasked_once_for_each_that_was_told(sysfs: Path) -> N
         lane.interrupt()
     with pytest.raises(DeviceLost):
         lane.poll(1)
+
+
+class Page:
+    """A huge page that is none."""
+
+    def __init__(self, name: str) -> None:
+        pass
+
+    def guard(self) -> None:
+        pass
+
+    def memory(self, size: int) -> DmaMemory:
+        return DmaMemory.anonymous(size)
+
+    def close(self) -> None:
+        pass
+
+
+async def test_the_chip_is_reset_before_it_may_write_to_memory(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process's rings may still be in it."""
+    for name in ("resource0", "uio0"):
+        (function_of(sysfs) / name).write_bytes(bytes(32))
+    config = function_of(sysfs) / "config"
+    config.write_bytes(bytes(4) + COMMAND_MASTER.to_bytes(2, "little") + bytes(58))
+    seen: list[tuple[int, bool]] = []
+
+    def read(port: UioPort, offset: int, width: int) -> int:
+        seen.append((offset, bool(config.read_bytes()[4] & COMMAND_MASTER)))
+        return 0
+
+    monkeypatch.setattr("asyncnic.devices.uio.device.HugePage", Page)
+    monkeypatch.setattr(UioPort, "read", read)
+    device = UioDevice(PciFunction(ADDRESS, sysfs), function_of(sysfs) / "uio0", 4096)
+    assert seen == [(WIO_RESET, False), (DWIO_RESET, False)]
+    assert config.read_bytes()[4] & COMMAND_MASTER
+    await device.close()
+    assert not config.read_bytes()[4] & COMMAND_MASTER
+
+
+def test_a_page_whose_address_is_hidden_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(page: HugePage) -> tuple[int, mmap.mmap]:
+        file = os.memfd_create("not huge")
+        os.ftruncate(file, mmap.PAGESIZE)
+        return file, mmap.mmap(file, mmap.PAGESIZE)
+
+    def hidden(page: HugePage, pages: mmap.mmap) -> int:
+        raise PrivilegeError("hidden")
+
+    monkeypatch.setattr(HugePage, "_take", take)
+    monkeypatch.setattr(HugePage, "_bus_address", hidden)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(PrivilegeError):
+        HugePage("uio:x")
+    assert os.listdir("/proc/self/fd") == before
 
 
 async def test_an_absent_card_is_one_line_with_the_fix() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from asyncnic.errors import DeviceError, Failed
+from asyncnic.lanes.rules import DEFAULT_LANES
 from asyncnic.service.workers.group import WorkerGroup, open_workers
 from asyncnic.settings.model import load
 from tests.service.workers.serving import (
@@ -187,3 +188,22 @@ async def test_a_tap_of_one_queue_is_refused_with_the_fix(tap_name: str) -> None
     with pytest.raises(DeviceError, match="multi_queue"):
         async with open_workers(settings):
             pass
+
+
+async def test_a_change_that_is_refused_half_way_changes_nothing(
+    tap_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_shared_tap(tap_name)
+    async with workers(tap_name) as group:
+
+        async def refuse(*_: object) -> None:
+            raise DeviceError("--tap-queue: refused")
+
+        monkeypatch.setattr("asyncnic.devices.tap.shared.set_queue_length", refuse)
+        before = [lane.rule.text for lane in group._tap.lanes]
+        knobs = group.observed.nic.knobs
+        knobs.lane, knobs.tap_queue = ("control=udp:9",), 5000
+        with pytest.raises(DeviceError, match="refused"):
+            await group.apply_knobs()
+        assert [lane.rule.text for lane in group._tap.lanes] == before
+        assert knobs.lane == DEFAULT_LANES
