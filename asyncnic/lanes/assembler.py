@@ -3,8 +3,7 @@
 It is not a compiler and not an eBPF library: there are no loops (jumps go forward only, so every program ends), no
 sub-programs and no relocation. Numbers are those of RFC 9669 (BPF instruction set). An instruction is eight octets:
 opcode, destination and source register (four bits each), a signed 16-bit offset, a signed 32-bit immediate, in the
-byte order of the machine. `Assembler.listing` prints a program as people read it, in the notation of the kernel's
-verifier log.
+byte order of the machine.
 """
 
 import struct
@@ -35,7 +34,6 @@ R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 = Register
 
 # Instruction classes: the low three bits of the opcode (RFC 9669, section 3.1).
 LD, LDX, ST, STX, ALU, JMP, JMP32, ALU64 = range(8)
-CLASS_MASK = 0x07
 IMMEDIATE, REGISTER = 0x00, 0x08  # second operand of arithmetic and jumps
 MEM, ATOMIC = 0x60, 0xC0  # addressing mode of loads and stores
 SIZES = {4: 0x00, 2: 0x08, 1: 0x10, 8: 0x18}  # octets moved
@@ -63,15 +61,12 @@ LOAD_64 = 0x18  # two instruction slots: dst = 64-bit immediate, or the address 
 MAP_VALUE = 2  # source field of LOAD_64: immediate is a map's descriptor, the second one an offset into its value
 FETCH = 0x01  # atomic operation: the old value comes back in the source register
 
-_ARITHMETIC_NAMES = {code: name for name, code in ARITHMETIC.items()}
-_CONDITION_NAMES = {code: name for name, code in CONDITIONS.items()}
-_SIZE_NAMES = {code: f"u{octets * 8}" for octets, code in SIZES.items()}
 _FORMAT = struct.Struct("=BBhi")
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One slot of a program. `str()` is its meaning."""
+    """One slot of a program."""
 
     code: int
     destination: int = 0
@@ -83,38 +78,6 @@ class Instruction:
         """The eight octets; the register nibbles swap with the byte order (RFC 9669, section 3)."""
         low, high = (self.destination, self.source) if sys.byteorder == "little" else (self.source, self.destination)
         return _FORMAT.pack(self.code, high << 4 | low, self.offset, self.immediate)
-
-    def __str__(self) -> str:
-        kind, to, by = self.code & CLASS_MASK, f"r{self.destination}", f"r{self.source}"
-        operand = by if self.code & REGISTER else str(self.immediate)
-        match kind:
-            case _ if self.code == LOAD_64:
-                return f"{to} = value of map {self.immediate}"
-            case _ if self.code == 0:
-                return f"  + {self.immediate}"
-            case _ if kind == ALU:
-                return f"{to} = be{self.immediate} {to}"
-            case _ if kind == ALU64:
-                return f"{to} {_ARITHMETIC_NAMES[self.code & 0xF0]} {operand}"
-            case _ if kind in (LDX, ST, STX):
-                return self._memory(kind, to, by)
-            case _ if self.code == JMP | CALL:
-                return f"call {self.immediate}"
-            case _ if self.code == JMP | EXIT:
-                return "exit"
-            case _ if self.code == JMP | ALWAYS:
-                return f"goto {self.offset:+d}"
-        left = f"w{self.destination}" if kind == JMP32 else to
-        return f"if {left} {_CONDITION_NAMES[self.code & 0xF0]} {operand} goto {self.offset:+d}"
-
-    def _memory(self, kind: int, to: str, by: str) -> str:
-        size = _SIZE_NAMES[self.code & 0x18]
-        if kind == LDX:
-            return f"{to} = *({size} *)({by} {self.offset:+d})"
-        place = f"*({size} *)({to} {self.offset:+d})"
-        if self.code & 0xE0 == ATOMIC:
-            return f"{by} = fetch_add({place}, {by})" if self.immediate & FETCH else f"lock {place} += {by}"
-        return f"{place} = {by if kind == STX else self.immediate}"
 
 
 class Assembler:
@@ -131,10 +94,6 @@ class Assembler:
         self._labels: dict[str, int] = {}
         self._jumps: list[tuple[int, str]] = []
         self._fresh = 0
-
-    def __len__(self) -> int:
-        """Instruction slots so far."""
-        return len(self._instructions)
 
     def arithmetic(self, destination: Register, operator: str, operand: Register | int) -> None:
         """``destination operator operand`` on 64 bits; an immediate is sign-extended. Operators: `ARITHMETIC`."""
@@ -218,17 +177,6 @@ class Assembler:
     def encode(self) -> bytes:
         """The program as the kernel takes it."""
         return b"".join(instruction.encode() for instruction in self.instructions())
-
-    def listing(self) -> str:
-        """The program for people: one slot a line, with labels."""
-        names: dict[int, list[str]] = {}
-        for name, index in self._labels.items():
-            names.setdefault(index, []).append(name)
-        lines: list[str] = []
-        for index, instruction in enumerate(self.instructions()):
-            lines += [f"{name}:" for name in names.get(index, ())]
-            lines.append(f"{index:5d}  {instruction}")
-        return "\n".join(lines)
 
     def _operate(self, code: int, left: Register, right: Register | int) -> None:
         if isinstance(right, Register):

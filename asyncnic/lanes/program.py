@@ -3,8 +3,17 @@
 The *steering* program names the queue, that is the lane, of a frame. The kernel runs it before it cuts a large send
 into frames, and not at all on a TAP of one queue; so it does not count. The *filter* program is run for each single
 frame, after it was steered and right before it is queued: it sheds, keeps each lane's queue to its depth, and counts
-what it does in words that the process shares (`COUNTER_OCTETS`, laid out below). Both read frames exactly as
-`reading` does.
+what it does in words that the process shares (`COUNTER_OCTETS`, laid out below). What they read of a frame:
+
+- One 802.1Q tag (TPID 0x8100) is read; a second tag, or 802.1ad, leaves an EtherType that nothing below it is read
+  from.
+- IPv4 needs its 20 octets, version 4 and IHL >= 5; IPv6 its 40 octets and version 6. Otherwise only EtherType and
+  VLAN are known. Length fields and checksums are not looked at.
+- IPv6 extension headers: up to four of hop-by-hop (0), routing (43), fragment (44), destination options (60). The
+  protocol is the number that the walk stops at: behind a fifth, or one that is cut off, it is that header's own
+  number.
+- Ports and ICMPv6 type need the first four octets of the payload, and a fragment that is not the first has none:
+  there only protocol and addresses can hold.
 
 Loads go through a helper (`skb_load_bytes`), not through the packet load instructions: those end the program with 0
 on a short frame, which would mean "highest lane" to the one program and "drop" to the other.
@@ -15,16 +24,6 @@ from collections.abc import Sequence
 from ipaddress import IPv6Network
 
 from asyncnic.lanes.assembler import R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assembler, Register
-from asyncnic.lanes.reading import (
-    EXTENSION_HEADERS_READ,
-    FLOW_FACTOR,
-    FLOW_PROTOCOLS,
-    FRAGMENT_HEADER,
-    IPV4_FRAGMENT_MASK,
-    IPV4_OFFSET_MASK,
-    IPV6_OFFSET_MASK,
-    OPTION_HEADERS,
-)
 from asyncnic.lanes.rules import (
     ETHERTYPE_IPV4,
     ETHERTYPE_IPV6,
@@ -34,6 +33,8 @@ from asyncnic.lanes.rules import (
     MAX_SHED_RULES,
     ND_FIRST,
     ND_LAST,
+    TCP,
+    UDP,
     DiscoveryTerm,
     EtherTerm,
     LaneRule,
@@ -43,6 +44,22 @@ from asyncnic.lanes.rules import (
     Term,
     VlanTerm,
 )
+
+EXTENSION_HEADERS_READ = 4
+FRAGMENT_HEADER = 44  # RFC 8200, section 4.5
+OPTION_HEADERS = (
+    0,
+    43,
+    60,
+)  # hop-by-hop, routing, destination: length in units of 8 octets beyond the first (RFC 8200)
+IPV4_OFFSET_MASK = 0x1FFF  # of flags and fragment offset (RFC 791, section 3.1)
+IPV6_OFFSET_MASK = 0xFFF8  # of offset, reserved bits and M
+
+IPV4_FRAGMENT_MASK = 0x3FFF  # offset, and the flag that more fragments follow
+FLOW_PROTOCOLS = (TCP, UDP)
+FLOW_FACTOR = 0x61C8_8647
+"""2^32 divided by the square of the golden ratio: multiples of it lie evenly among all remainders, so that ports one
+after the other come to different queues."""
 
 # Shared words, by index. Each lane has a cache line pair of its own, one line written by the kernel and one by us.
 LANE_WORDS = 16
@@ -83,7 +100,7 @@ def steering_program(lanes: Sequence[LaneRule]) -> Assembler:
 
 def spreading_program(lanes: Sequence[LaneRule], queues: int) -> Assembler:
     """As `steering_program`, but the last lane has `queues` queues, over which its flows are spread:
-    `reading.queue_of`, step by step.
+    by a hash of their addresses and ports, each step of it a multiplication by `FLOW_FACTOR`.
     """
     code = Assembler()
     _read_headers(code)
@@ -192,7 +209,7 @@ def _admit(code: Assembler, counters: int) -> None:
 
 
 def _read_headers(code: Assembler) -> None:
-    """r6 = context, r7 = EtherType, stack = all else that rules ask for. `reading.read_headers`, step by step."""
+    """r6 = context, r7 = EtherType, stack = all else that rules ask for."""
     code.arithmetic(R6, "=", R1)
     for place in range(_HEADER, 0, 8):
         code.store(R10, place, 0, 8)

@@ -12,7 +12,6 @@ import mmap
 import os
 import platform
 import struct
-from typing import NamedTuple
 
 from asyncnic.errors import DeviceError, PrivilegeError
 
@@ -22,20 +21,13 @@ TUNSETFILTEREBPF = 0x8004_54E1  # result: octets to keep; 0 drops before the fra
 DETACHED = -1
 
 _BPF_SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "s390x": 351, "ppc64le": 361}
-_MAP_CREATE, _PROGRAM_LOAD, _PROGRAM_TEST_RUN = 0, 5, 10
+_MAP_CREATE, _PROGRAM_LOAD = 0, 5
 _MAP_TYPE_ARRAY = 2
 _MAP_MMAPABLE = 0x400
 _PROGRAM_TYPE_SOCKET_FILTER = 1
-_ATTRIBUTE_OCTETS = 128
+ATTRIBUTE_OCTETS = 128
 _LOG_OCTETS = 1 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Trial(NamedTuple):
-    """What a program said of a frame, and how long it took in nanoseconds (mean of the repetitions)."""
-
-    result: int
-    nanoseconds: int
 
 
 class CounterMap:
@@ -118,23 +110,6 @@ def load_program(code: bytes, name: str) -> int:
             raise DeviceError(f"{error}: {said[-1] if said else 'the verifier says nothing'}") from error
 
 
-def try_program(program: int, frame: bytes, repeat: int = 1) -> Trial:
-    """Run a program on one frame in the kernel, without any device.
-
-    For socket filters the kernel takes an Ethernet header off the data first; on a TAP it does not. So an empty
-    header is put before the frame, and the program finds the destination address at offset 0 in both places.
-
-    Raises:
-        DeviceError: the frame is empty or too long for the kernel.
-    """
-    data = ctypes.create_string_buffer(bytes(14) + frame, 14 + len(frame))
-    attribute = struct.pack("=IIIIQQII", program, 0, len(data), 0, ctypes.addressof(data), 0, repeat, 0)
-    buffer = ctypes.create_string_buffer(attribute, _ATTRIBUTE_OCTETS)
-    _call(_PROGRAM_TEST_RUN, buffer, "test run")
-    result, duration = struct.unpack_from("=I", buffer, 4)[0], struct.unpack_from("=I", buffer, 36)[0]
-    return Trial(result, duration)
-
-
 def attach(tap: int, place: int, program: int) -> None:
     """Put `program` (or `DETACHED`) at `place` of the TAP in one step; frames see the old one or the new one.
 
@@ -150,15 +125,20 @@ def attach(tap: int, place: int, program: int) -> None:
 
 
 def _bpf(command: int, attribute: bytes, what: str) -> int:
-    return _call(command, ctypes.create_string_buffer(attribute, _ATTRIBUTE_OCTETS), what)
+    return call(command, ctypes.create_string_buffer(attribute, ATTRIBUTE_OCTETS), what)
 
 
-def _call(command: int, attribute: "ctypes.Array[ctypes.c_char]", what: str) -> int:
+def call(command: int, attribute: "ctypes.Array[ctypes.c_char]", what: str) -> int:
+    """bpf(2) with an attribute of `ATTRIBUTE_OCTETS`; `what` is named in errors. Returns what the kernel returns.
+
+    Raises:
+        PrivilegeError, DeviceError: not allowed, or refused.
+    """
     number = _BPF_SYSCALL.get(platform.machine())
     if number is None:
         raise DeviceError(f"eBPF {what}: the number of bpf(2) on {platform.machine()} is not known here")
     while True:
-        result: int = _libc.syscall(number, command, ctypes.byref(attribute), _ATTRIBUTE_OCTETS)
+        result: int = _libc.syscall(number, command, ctypes.byref(attribute), ATTRIBUTE_OCTETS)
         if result >= 0:
             return result
         reason = ctypes.get_errno()

@@ -2,9 +2,9 @@
 
     offered = delivered + dropped{kernel, card, driver, queue} + filtered + in flight
 
-Every term is counted where it happens and read at one moment; none is computed from the others, so the law can fail,
-and `imbalance` says by how much. It holds for each lane of a device too, and `Accounts` is both together. This is not a
-counter and holds no state: see `Nic.accounts`.
+Every term is counted where it happens and read at one moment, but for what was lost with a device or a worker: so the
+law can fail, and `imbalance` says by how much. It holds for each lane of a device too, and `Accounts` is both together.
+This is not a counter and holds no state: see `Nic.accounts`.
 """
 
 from collections.abc import Mapping

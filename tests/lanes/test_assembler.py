@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncnic.lanes.assembler import CONDITIONS, R0, R1, R2, R6, R7, R10, Assembler, Register
-from asyncnic.linux.bpf import CounterMap, load_program, try_program
+from asyncnic.linux.bpf import CounterMap, load_program
+from tests.linux.trying import try_program
 
 WORD = 0xFFFF_FFFF_FFFF_FFFF
 words = st.one_of(st.integers(0, WORD), st.sampled_from((0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 1 << 63, WORD)))
@@ -228,43 +229,6 @@ def test_call_runs_a_helper_and_keeps_r6_to_r9() -> None:
     assert run(build)[0] == 41
 
 
-def test_listing_says_what_each_instruction_means() -> None:
-    code = Assembler()
-    code.arithmetic(R6, "=", R1)
-    code.arithmetic(R1, "<<=", 3)
-    code.big_endian(R1, 16)
-    code.load(R2, R10, -8, 2)
-    code.store(R10, -8, R2, 1)
-    code.store(R10, -8, 7, 4)
-    code.atomic_add(R6, 8, R1)
-    code.fetch_add(R6, 16, R1)
-    code.map_value(R7, 5, 24)
-    code.jump_if(R1, "s<", R2, "end")
-    code.jump_if_word(R1, "!=", 0xFFFF_FFFF, "end")
-    code.jump("end")
-    code.call(26)
-    code.label("end")
-    code.exit()
-    assert code.listing().splitlines() == [
-        "    0  r6 = r1",
-        "    1  r1 <<= 3",
-        "    2  r1 = be16 r1",
-        "    3  r2 = *(u16 *)(r10 -8)",
-        "    4  *(u8 *)(r10 -8) = r2",
-        "    5  *(u32 *)(r10 -8) = 7",
-        "    6  lock *(u64 *)(r6 +8) += r1",
-        "    7  r1 = fetch_add(*(u64 *)(r6 +16), r1)",
-        "    8  r7 = value of map 5",
-        "    9    + 24",
-        "   10  if r1 s< r2 goto +3",
-        "   11  if w1 != -1 goto +2",
-        "   12  goto +1",
-        "   13  call 26",
-        "end:",
-        "   14  exit",
-    ]
-
-
 def test_encoding_is_that_of_rfc_9669() -> None:
     code = Assembler()
     code.arithmetic(R6, "=", R1)
@@ -278,7 +242,7 @@ def test_encoding_is_that_of_rfc_9669() -> None:
         pair = source << 4 | destination if sys.byteorder == "little" else destination << 4 | source
         expected += struct.pack("=BBhi", opcode, pair, offset, immediate)
     assert code.encode() == expected
-    assert len(code) == 4
+    assert len(code.instructions()) == 4
 
 
 def test_jumps_go_forward_to_a_label_that_is_set_once() -> None:

@@ -21,10 +21,11 @@ from asyncnic.lanes.program import (
     spreading_program,
     steering_program,
 )
-from asyncnic.lanes.reading import classify, queue_of
 from asyncnic.lanes.rules import MAX_SHED_RULES, MAX_TERMS, LaneRule, Rule, parse_lanes, parse_shed
-from asyncnic.linux.bpf import CounterMap, load_program, try_program
+from asyncnic.linux.bpf import CounterMap, load_program
 from tests.lanes.frames import CORNERS, PING4, frames, rule_texts, udp4
+from tests.lanes.reading import classify, queue_of
+from tests.linux.trying import try_program
 
 lane_lists = st.lists(rule_texts, min_size=1, max_size=4).map(
     lambda rules: parse_lanes([f"lane{number}={rule}" for number, rule in enumerate(rules)])

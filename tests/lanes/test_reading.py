@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 
-from asyncnic.lanes.reading import Headers, classify, holds, queue_of, read_headers
 from asyncnic.lanes.rules import DEFAULT_LANES, parse_lanes, parse_rule, parse_shed
 from tests.lanes.frames import (
     ARP,
@@ -21,6 +20,7 @@ from tests.lanes.frames import (
     ports,
     udp4,
 )
+from tests.lanes.reading import Headers, classify, holds, queue_of, read_headers
 
 
 def held(frame: bytes, text: str) -> bool:

@@ -15,10 +15,10 @@ from pyroute2 import IPRoute
 
 from asyncnic.errors import DeviceError
 from asyncnic.lanes import steering as steering_module
-from asyncnic.lanes.reading import classify
 from asyncnic.lanes.rules import LaneRule, Rule, parse_lanes, parse_shed
 from asyncnic.lanes.steering import QUEUE_SLACK, LaneSteering, ShedSlots
 from tests.lanes.frames import ARP, PING4, PING6, SOLICITATION, ethernet, ipv4, ports, udp4, whole_frames
+from tests.lanes.reading import classify
 
 TUNSETIFF = 0x4004_54CA
 TAP_MULTI_QUEUE = 0x1102  # IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE

@@ -10,7 +10,8 @@ import pytest
 from asyncnic.errors import DeviceError, PrivilegeError
 from asyncnic.lanes.assembler import R0, R1, Assembler
 from asyncnic.linux import bpf
-from asyncnic.linux.bpf import CounterMap, attach, load_program, try_program
+from asyncnic.linux.bpf import CounterMap, attach, load_program
+from tests.linux.trying import try_program
 
 
 class RefusingLibc:

@@ -1,23 +1,23 @@
 """The reference reading of rules: what a frame is, and where it goes, in plain Python.
 
-This is what the eBPF program of `program` must do to the frame; it is for tests, for explanation and for `check`, not
-for the hot path (frames are steered by the kernel before anyone here sees them). Both follow these choices:
-
-- One 802.1Q tag (TPID 0x8100) is read; a second tag, or 802.1ad, leaves an EtherType that nothing below it is read
-  from.
-- IPv4 needs its 20 octets, version 4 and IHL >= 5; IPv6 its 40 octets and version 6. Otherwise only EtherType and
-  VLAN are known. Length fields and checksums are not looked at.
-- IPv6 extension headers: up to four of hop-by-hop (0), routing (43), fragment (44), destination options (60). The
-  protocol is the number that the walk stops at: behind a fifth, or one that is cut off, it is that header's own
-  number.
-- Ports and ICMPv6 type need the first four octets of the payload, and a fragment that is not the first has none:
-  there only protocol and addresses can hold.
+This is what the eBPF programs of `asyncnic.lanes.program` must do to the frame, and that module says which choices both
+follow.
 """
 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asyncnic.lanes.program import (
+    EXTENSION_HEADERS_READ,
+    FLOW_FACTOR,
+    FLOW_PROTOCOLS,
+    FRAGMENT_HEADER,
+    IPV4_FRAGMENT_MASK,
+    IPV4_OFFSET_MASK,
+    IPV6_OFFSET_MASK,
+    OPTION_HEADERS,
+)
 from asyncnic.lanes.rules import (
     ETHERTYPE_IPV4,
     ETHERTYPE_IPV6,
@@ -25,8 +25,6 @@ from asyncnic.lanes.rules import (
     ICMP6,
     ND_FIRST,
     ND_LAST,
-    TCP,
-    UDP,
     DiscoveryTerm,
     EtherTerm,
     LaneRule,
@@ -36,22 +34,6 @@ from asyncnic.lanes.rules import (
     Term,
     VlanTerm,
 )
-
-EXTENSION_HEADERS_READ = 4
-FRAGMENT_HEADER = 44  # RFC 8200, section 4.5
-OPTION_HEADERS = (
-    0,
-    43,
-    60,
-)  # hop-by-hop, routing, destination: length in units of 8 octets beyond the first (RFC 8200)
-IPV4_OFFSET_MASK = 0x1FFF  # of flags and fragment offset (RFC 791, section 3.1)
-IPV6_OFFSET_MASK = 0xFFF8  # of offset, reserved bits and M
-
-IPV4_FRAGMENT_MASK = 0x3FFF  # offset, and the flag that more fragments follow
-FLOW_PROTOCOLS = (TCP, UDP)
-FLOW_FACTOR = 0x61C8_8647
-"""2^32 divided by the square of the golden ratio: multiples of it lie evenly among all remainders, so that ports one
-after the other come to different queues."""
 
 
 @dataclass(slots=True)
