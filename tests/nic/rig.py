@@ -6,7 +6,7 @@ wire when it breaks is gone with it and was never offered.
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from asyncnic.devices.device import LaneCounters, WireCounters
@@ -118,6 +118,9 @@ class PlayedDevice:
     def wire(self) -> WireCounters | None:
         lanes = tuple(LaneCounters(lane.read + lane.dropped, lane.dropped) for lane in self.lanes)
         return WireCounters(sum(lane.offered for lane in lanes), sum(lane.dropped for lane in lanes), lanes)
+
+    def lose(self, came: Callable[[], int]) -> None:
+        """Its counters are its lanes' own: there is nothing to settle."""
 
     async def apply_knobs(self) -> None:
         """There are no others."""
