@@ -1,16 +1,19 @@
 """Services that come with the stack (RFC 862 echo, RFC 863 discard), and the names by which all services are asked for.
 
-A service is a `asyncio.DatagramProtocol` and nothing of this stack: it would run on the kernel's as well. None answers
-what could be an answer: see `UdpEcho`.
+A service is a protocol of asyncio, for datagrams or for streams, and nothing of this stack: it would run on the
+kernel's as well. None answers a datagram that could be an answer: see `UdpEcho`.
 """
 
 import asyncio
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 SYSTEM_PORTS = 1024
 """Ports below are assigned to services (RFC 6335 section 6); clients have others."""
+Factory = Callable[[], asyncio.BaseProtocol]
+STREAM = "tcp:"
+"""What stands before the module of a service of streams."""
 
 
 class UdpEcho(asyncio.DatagramProtocol):
@@ -47,18 +50,47 @@ class UdpDiscard(asyncio.DatagramProtocol):
         self.datagrams += 1
 
 
+class TcpEcho(asyncio.Protocol):
+    """Sends back whatever comes, and reads no faster than it is taken back (RFC 862)."""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def pause_writing(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._transport.resume_reading()
+
+
+class TcpDiscard(asyncio.Protocol):
+    """Throws away whatever comes (RFC 863)."""
+
+    def data_received(self, data: bytes) -> None:
+        """Nothing."""
+
+
 class Service(NamedTuple):
-    """A protocol factory and the UDP port it serves."""
+    """A protocol factory, the port it serves, and whether it serves streams (TCP) or datagrams (UDP)."""
 
-    factory: Callable[[], asyncio.DatagramProtocol]
+    factory: Callable[[], Any]
     port: int
+    stream: bool = False
 
 
-_KNOWN: dict[str, Callable[[], asyncio.DatagramProtocol]] = {"udp-echo": UdpEcho, "udp-discard": UdpDiscard}
+_DATAGRAMS: dict[str, Factory] = {"udp-echo": UdpEcho, "udp-discard": UdpDiscard}
+_STREAMS: dict[str, Factory] = {"tcp-echo": TcpEcho, "tcp-discard": TcpDiscard}
 
 
-def parse_service(text: str) -> Service:
-    """Read "udp-echo:7", "udp-discard:9" or "package.module:factory:PORT".
+def parse_service(text: str, more: Mapping[str, Factory] | None = None) -> Service:
+    """Read "udp-echo:7", "tcp-discard:9", "package.module:factory:PORT" or "tcp:package.module:factory:PORT".
+
+    Args:
+        text: what was given.
+        more: services of streams by name, besides those that come with the stack.
 
     Raises:
         ValueError: one line that names what is wrong.
@@ -66,13 +98,16 @@ def parse_service(text: str) -> Service:
     name, _, number = text.rpartition(":")
     if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= 65535:
         raise ValueError(f"service {text!r}: {number!r} is not a port (1..65535), as in udp-echo:7")
-    module_name, colon, attribute = name.partition(":")
+    stream = name.startswith(STREAM)
+    module_name, colon, attribute = name.removeprefix(STREAM).partition(":")
     if not colon:
-        if name not in _KNOWN:
-            raise ValueError(
-                f"service {text!r}: {name!r} is none of {', '.join(_KNOWN)} and not package.module:factory"
-            )
-        return Service(_KNOWN[name], int(number))
+        streams = _STREAMS | dict(more or {})
+        if not stream and name in _DATAGRAMS:
+            return Service(_DATAGRAMS[name], int(number))
+        if not stream and name in streams:
+            return Service(streams[name], int(number), True)
+        known = ", ".join([*_DATAGRAMS, *streams])
+        raise ValueError(f"service {text!r}: {name!r} is none of {known} and not package.module:factory")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a module may raise anything while it is imported
@@ -83,4 +118,4 @@ def parse_service(text: str) -> Service:
         raise ValueError(f"service {text!r}: no {attribute!r} in module {module_name!r}")
     if not callable(factory):
         raise ValueError(f"service {text!r}: {attribute!r} in module {module_name!r} cannot be called")
-    return Service(factory, int(number))
+    return Service(factory, int(number), stream)

@@ -140,7 +140,10 @@ class InetStack(Stack):
         wildcards = [host for host, family in (("0.0.0.0", self.inet.v4), ("::", self.inet.v6)) if family.addresses]
         for service in self._services:
             for host in wildcards:
-                await self.inet.create_datagram_endpoint(service.factory, local_addr=(host, service.port))
+                if service.stream:
+                    await self.inet.create_server(service.factory, host, service.port)
+                else:
+                    await self.inet.create_datagram_endpoint(service.factory, local_addr=(host, service.port))
 
     def _begin(self) -> None:
         """Make the addresses known, once and whenever the device has come back: the link may be another one."""

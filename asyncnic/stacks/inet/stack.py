@@ -1,4 +1,4 @@
-"""The host: every layer wired together, frames in at one end, datagrams out at the other. Sans I/O.
+"""The host: every layer wired together, frames in at one end, datagrams and streams out at the other. Sans I/O.
 
 `Inet` does not wait, and owns no task: whoever has the nic feeds it bursts, calls `poll` when it asks for it, and
 `resume` when the transmit ring has room again (skin.py does). No routing between links, no DHCP.
@@ -23,6 +23,7 @@ from asyncnic.stacks.inet.host4 import Host4
 from asyncnic.stacks.inet.host6 import Host6
 from asyncnic.stacks.inet.life import Changed
 from asyncnic.stacks.inet.outcomes import LABELS, Outcome, Totals
+from asyncnic.stacks.inet.tcp.api import TcpApi
 from asyncnic.stacks.inet.tcp.config import Config
 from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.udp import WILDCARDS, Udp
@@ -44,7 +45,7 @@ _udp_burst = hot.choose(fast.udp_burst)
 _P = TypeVar("_P", bound=asyncio.DatagramProtocol)
 
 
-class Inet:
+class Inet(TcpApi):
     """An IPv4 and IPv6 host on one link.
 
     Args:
@@ -99,11 +100,12 @@ class Inet:
         self._flows_until = clock() + FLOW_LIFETIME
         self._loop: asyncio.AbstractEventLoop | None = None
         self.udp = Udp(self.totals, slots, self._link.waiting)
-        self.tcp = Tcp(tcp)
-        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, self.tcp, self.totals, self._changed)
+        tcp_host = Tcp(tcp)
+        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, tcp_host, self.totals, self._changed)
         self.v6 = Host6(
-            self._link, v6, _gateway(gateways, 6), mtu, self.udp, self.tcp, self.totals, dad_transmits, self._changed
+            self._link, v6, _gateway(gateways, 6), mtu, self.udp, tcp_host, self.totals, dad_transmits, self._changed
         )
+        super().__init__(tcp_host, {4: self.v4.addresses, 16: self.v6.addresses}, clock)
         for host in (self.v4, self.v6):
             host.addresses.on_change = self.udp.forget_ways
 
@@ -162,7 +164,7 @@ class Inet:
 
     def close(self) -> None:
         """Abort every endpoint and connection: their protocols get `connection_lost`."""
-        self.tcp.close(self._clock())
+        self.stop_tcp()
         for receiver in self.udp.receivers():
             if isinstance(receiver, Endpoint):
                 receiver.abort()

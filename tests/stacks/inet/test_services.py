@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from dnslib import DNSRecord  # type: ignore[import-untyped]
 
-from asyncnic.stacks.inet.services import Service, UdpDiscard, UdpEcho, parse_service
+from asyncnic.stacks.inet.services import Service, TcpDiscard, TcpEcho, UdpDiscard, UdpEcho, parse_service
 from tests.stacks.inet.wire import PEER, Bench, udp4, udp6
 from tests.system import dns_responder
 
@@ -27,6 +27,9 @@ CONSTANT = 5
         ("udp-echo:7", Service(UdpEcho, 7)),
         ("udp-discard:9", Service(UdpDiscard, 9)),
         ("tests.stacks.inet.test_services:Mine:53", Service(Mine, 53)),
+        ("tcp-echo:7", Service(TcpEcho, 7, True)),
+        ("tcp-discard:9", Service(TcpDiscard, 9, True)),
+        ("tcp:tests.stacks.inet.test_services:Mine:53", Service(Mine, 53, True)),
     ],
 )
 def test_services_are_found_by_name(text: str, service: Service) -> None:
@@ -41,7 +44,7 @@ def test_services_are_found_by_name(text: str, service: Service) -> None:
         ("udp-echo:0", "'0' is not a port"),
         ("udp-echo:65536", "'65536' is not a port"),
         ("udp-echo:²", "'²' is not a port"),
-        ("udp-eco:7", "'udp-eco' is none of udp-echo, udp-discard"),
+        ("udp-eco:7", "'udp-eco' is none of udp-echo, udp-discard, tcp-echo, tcp-discard"),
         (":7", "'' is none of"),
         ("no.such.module:Mine:7", "cannot import 'no.such.module': ModuleNotFoundError"),
         (":Mine:7", "cannot import ''"),

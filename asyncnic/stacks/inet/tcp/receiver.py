@@ -121,6 +121,11 @@ class Receiver:
         self._held = self._stored = 0
         return data
 
+    def give_back(self, data: bytes | memoryview) -> None:
+        """What was taken was not wanted after all: it is unread again."""
+        self.ready.insert(0, bytes(data))
+        self._held += len(data)
+
     def store(self) -> None:
         """The burst is over and nobody took what is ready: keep it, in few objects."""
         ready = self.ready
