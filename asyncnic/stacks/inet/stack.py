@@ -25,6 +25,7 @@ from asyncnic.stacks.inet.life import Changed
 from asyncnic.stacks.inet.outcomes import LABELS, Outcome, Totals
 from asyncnic.stacks.inet.tcp.api import TcpApi
 from asyncnic.stacks.inet.tcp.config import Config
+from asyncnic.stacks.inet.tcp.fast import tcp_burst
 from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.udp import WILDCARDS, Udp
 
@@ -183,6 +184,7 @@ class Inet(TcpApi):
 
     def _input(self, burst: Burst) -> None:
         counts, flows, mac, total = self._counts, self.udp.flows, self.mac, len(burst)
+        tcp, connections = self.tcp, self.tcp.connections
         while burst.taken < total:
             before = burst.taken
             try:
@@ -197,6 +199,14 @@ class Inet(TcpApi):
             counts[Outcome.UDP_DELIVERED] += burst.taken - before
             if not more:
                 return
+            if connections:
+                before = burst.taken
+                more = tcp_burst(burst, mac, tcp)
+                counts[Outcome.TCP_DELIVERED] += burst.taken - before
+                if not more:
+                    return
+                if burst.taken > before:
+                    continue
             start, length = burst.offsets[burst.taken], burst.lengths[burst.taken]
             burst.taken += 1
             frame = burst.memory[start : start + length]

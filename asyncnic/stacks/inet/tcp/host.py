@@ -47,7 +47,8 @@ class Tcp:
         self._secrets = secrets or cookies.Secrets()
         self._layers: dict[int, Layer] = {}
         self.listening = Listening(self.config, self.counters, self._secrets, self._layers)
-        self._touched: dict[Connection, None] = {}
+        self.touched: dict[Connection, None] = {}
+        """Those that `flush` will look at."""
         self._blocked: dict[Connection, None] = {}
         self._deadlines: list[tuple[float, int, Connection]] = []
         self._pushed = 0
@@ -96,9 +97,9 @@ class Tcp:
 
     def touch(self, connection: Connection) -> None:
         """Something changed about it: `flush` will look at it."""
-        if not self._touched:
+        if not self.touched:
             self.wake(SOON)
-        self._touched[connection] = None
+        self.touched[connection] = None
 
     # -- Segments -----------------------------------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class Tcp:
         if connection is not None:
             if connection.state is not State.TIME_WAIT or not _begins_anew(connection, segment):
                 connection.arrive(segment, now)
-                self._touched[connection] = None
+                self.touched[connection] = None
                 return Outcome.TCP_DELIVERED
             self._forget(connection)
         return self._unknown(key, segment, packet, now)
@@ -150,12 +151,12 @@ class Tcp:
             layer.lower_path_mtu(target, mtu, now)
             connection.path_mss = min(connection.path_mss, segment_room(layer.path_mtu(target, now), layer))
             sender.too_big(connection.path_mss - (12 if connection.stamps else 0))
-        self._touched[connection] = None
+        self.touched[connection] = None
         return True
 
     def flush(self, now: float) -> None:
         """Tell users what came, send what is to be sent. Users may write, close and connect meanwhile."""
-        touched = self._touched
+        touched = self.touched
         while touched:
             connection = next(iter(touched))
             if connection.news and connection.user is not None:
@@ -173,7 +174,7 @@ class Tcp:
             connection.scheduled = NEVER
             if connection.timers.next() <= now:
                 connection.expire(now)
-                self._touched[connection] = None
+                self.touched[connection] = None
             else:
                 self._schedule(connection)
         due = self.listening.poll(now)
@@ -183,7 +184,7 @@ class Tcp:
     def resume(self, now: float) -> None:
         """The transmit ring has room again."""
         blocked, self._blocked = self._blocked, {}
-        self._touched.update(blocked)
+        self.touched.update(blocked)
         self.flush(now)
 
     def close(self, now: float) -> None:
@@ -191,7 +192,7 @@ class Tcp:
         self.listening.close_all()
         for connection in list(self.connections.values()):
             connection.abort(now)
-            self._touched[connection] = None
+            self.touched[connection] = None
         self.flush(now)
 
     def _unknown(self, key: bytes, segment: Segment, packet: Packet, now: float) -> Outcome:
@@ -218,7 +219,7 @@ class Tcp:
                 self.counters.opened_passive += 1
                 connection.arrive(segment, now)
                 listening.accept(place, connection)
-                self._touched[connection] = None
+                self.touched[connection] = None
                 return Outcome.TCP_DELIVERED
         answer = refusal(segment, pseudo(packet.source, packet.target))
         if answer is not None:
@@ -284,7 +285,7 @@ class Tcp:
                 self._blocked[connection] = None
             if not self.accounts.charge(connection):
                 connection.abort(now, OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS)))
-                self._touched[connection] = None
+                self.touched[connection] = None
                 return
             if connection.state is State.TIME_WAIT and (oldest := self.accounts.waits(connection)) is not None:
                 self._forget(oldest)

@@ -95,14 +95,18 @@ class Receiver:
         if place != nxt or self.gap or place + size > self.edge:
             return self._odd(place, payload)
         if size:
-            self.ready.append(payload)
-            self._held += size
-            self.nxt = nxt + size
-            self.unacked += size
-            if self.quick:
-                self.quick -= 1
-                self.ack_now = True
+            self.took(payload, size)
         return size
+
+    def took(self, payload: bytes | memoryview, size: int) -> None:
+        """The next `size` octets, in order and in the window."""
+        self.ready.append(payload)
+        self._held += size
+        self.nxt += size
+        self.unacked += size
+        if self.quick:
+            self.quick -= 1
+            self.ack_now = True
 
     def eof(self) -> bool:
         """Step over the peer's FIN if everything before it is there; whether it was."""

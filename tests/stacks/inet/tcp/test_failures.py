@@ -361,7 +361,7 @@ def test_14_thousands_of_connects_and_closes_leave_nothing() -> None:
         assert not host.accounts.time_wait
         assert host.accounts.memory == host.accounts.connections == 0
         assert not host.accounts._sources
-        assert not host._touched
+        assert not host.touched
         assert not host._blocked
         assert not host._deadlines
 
