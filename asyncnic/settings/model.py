@@ -87,7 +87,10 @@ class _OfTheNic(BaseModel):
         "asyncnic1", title="NAME", description="the TAP through which --stack kernel hands frames to the kernel"
     )
     service: tuple[Annotated[str, BeforeValidator(values.service)], ...] = Field(
-        ("udp-echo:7",), title="NAME:PORT", description="service of the inet stack (repeatable)"
+        ("udp-echo:7",),
+        title="NAME:PORT",
+        description="service of the inet stack: udp-echo:7, tcp-echo:7, http:80, "
+        "package.module:factory:PORT or tcp:package.module:factory:PORT (repeatable)",
     )
     workers: Annotated[int, BeforeValidator(values.whole_within(1, 64))] = Field(
         1, title="N", description="processes that share the frames of a TAP, each with a queue, a ring and a stack"

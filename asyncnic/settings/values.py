@@ -18,7 +18,7 @@ _UNITS = {"s": 0, "ms": 3, "us": 6}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
-_SERVICE = re.compile(rf"(?:[a-z][a-z0-9-]*|{_DOTTED}:{_DOTTED}):([0-9]{{1,5}})", re.ASCII)
+_SERVICE = re.compile(rf"(?:[a-z][a-z0-9-]*|(?:tcp:)?{_DOTTED}:{_DOTTED}):([0-9]{{1,5}})", re.ASCII)
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]*):([0-9]{1,5})")
 
 

@@ -1,0 +1,133 @@
+"""Programs nobody here wrote, on TCP through the TAP: curl, nc, ab, nmap; and the kernel's TCP over a wire that loses.
+
+The service and the program are on the two sides of one TAP; the kernel's side drops frames where a test says so.
+"""
+
+import hashlib
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.system.service import HOST, HOST6, PEER, Run, Service, add_ipv6, imbalance, program
+from tests.system.tcp_site import octets
+
+BOTH = ("--address", f"{HOST}/24", "--address", f"{HOST6}/64")
+SERVICES = ("--service", "tcp-echo:7", "--service", "tcp-discard:9", "--service", "http:80")
+SITE = ("--service", "tcp:tests.system.tcp_site:site:8080")
+MEGABYTE = 1_000_000
+
+
+def patiently(*command: str, given: str = "") -> str:
+    """Run a program that may take longer than others; its standard output."""
+    result = subprocess.run(command, input=given, capture_output=True, text=True, timeout=90, check=False)
+    assert result.returncode == 0, f"{command}: {result.stderr}"
+    return result.stdout
+
+
+def fetched(path: Path, *arguments: str) -> bytes:
+    patiently("curl", "--silent", "--show-error", "--fail", "--output", str(path), *arguments)
+    return path.read_bytes()
+
+
+def settled(service: Service) -> None:
+    assert imbalance(service.settled()) == 0
+
+
+@pytest.mark.parametrize("size", [1000, 100 * MEGABYTE])
+def test_curl_gets_and_puts_octets_as_they_are(run: Run, tmp_path: Path, size: int) -> None:
+    with run(*SITE) as service:
+        got = fetched(tmp_path / "got", f"http://{HOST}:8080/octets/{size}")
+        assert got == octets(size)
+        said = fetched(tmp_path / "said", "--upload-file", str(tmp_path / "got"), f"http://{HOST}:8080/")
+        assert said.decode() == hashlib.sha256(got).hexdigest()
+        settled(service)
+
+
+def test_the_page_shows_the_ledger_over_both_families(run: Run, tmp_path: Path) -> None:
+    with run(*BOTH, *SERVICES) as service:
+        add_ipv6(service.tap)
+        for host in (HOST, f"[{HOST6}]"):
+            assert b"Where every frame went" in fetched(tmp_path / "page", f"http://{host}/")
+            assert b'"offered"' in fetched(tmp_path / "ledger", f"http://{host}/ledger")
+        program("curl", "--silent", "--fail", f"http://{HOST}/nothing", codes=(22,))
+        settled(service)
+
+
+def test_netcat_is_echoed_as_a_stream(run: Run) -> None:
+    text = "".join(f"line {number}\n" for number in range(100_000))
+    with run(*SERVICES) as service:
+        said = subprocess.run(
+            ["nc", "-N", HOST, "7"], input=text, capture_output=True, text=True, timeout=50, check=True
+        )
+        assert said.stdout == text
+        settled(service)
+
+
+def test_a_thousand_requests_by_ab_do_not_fail(run: Run) -> None:
+    with run(*SITE) as service:
+        for options in ((), ("-k",)):
+            said = program("ab", "-q", *options, "-n", "1000", "-c", "50", f"http://{HOST}:8080/octets/1000")
+            assert re.search(r"^Complete requests: +1000$", said, re.MULTILINE), said
+            assert re.search(r"^Failed requests: +0$", said, re.MULTILINE), said
+        settled(service)
+
+
+def test_nmap_finds_open_and_closed_tcp_ports(run: Run) -> None:
+    with run(*SERVICES) as service:
+        for scan in ("-sS", "-sT"):
+            said = program("nmap", scan, "-p", "7,9,80,81", "-Pn", "-n", "--max-retries", "2", HOST)
+            states = dict(re.findall(r"^(\d+)/tcp +(\S+)", said, re.MULTILINE))
+            assert states == {"7": "open", "9": "open", "80": "open", "81": "closed"}
+        patiently("nmap", "-O", "-sV", "--version-light", "-p", "80,81", "-Pn", "-n", HOST)
+        assert program("curl", "--silent", "--fail", f"http://{HOST}/ledger")
+        settled(service)
+
+
+def test_a_peer_that_is_reset_and_one_that_finds_nobody(run: Run) -> None:
+    with run(*SERVICES) as service:
+        program("nc", "-z", "-w", "2", HOST, "81", codes=(1,))
+        program("nc", "-z", "-w", "2", HOST, "7")
+        assert service.settled()["stack"]["tcp"]["no_listener"] == 1
+
+
+def drop(tap: str, percent: int) -> None:
+    """Let the kernel lose so many frames of a hundred, both ways."""
+    chains = "".join(
+        f"chain {hook} {{ type filter hook {hook} device {tap} priority 0; numgen random mod 100 < {percent} drop; }}; "
+        for hook in ("ingress", "egress")
+    )
+    program("nft", f"table netdev lossy {{ {chains} }}")
+
+
+@pytest.mark.parametrize("percent", [1, 5])
+def test_ten_megabytes_both_ways_over_a_wire_that_loses(run: Run, tmp_path: Path, percent: int) -> None:
+    size = 10 * MEGABYTE
+    with run(*SITE) as service:
+        drop(service.tap, percent)
+        try:
+            got = fetched(tmp_path / "got", f"http://{HOST}:8080/octets/{size}")
+            assert got == octets(size)
+            said = fetched(tmp_path / "said", "--upload-file", str(tmp_path / "got"), f"http://{HOST}:8080/")
+            assert said.decode() == hashlib.sha256(got).hexdigest()
+        finally:
+            program("nft", "delete table netdev lossy")
+        settled(service)
+
+
+def test_the_kernel_finds_time_stamps_and_scaling_agreed_on(run: Run) -> None:
+    """What `ss` says of the kernel's end of a connection to the service."""
+    with run(*SERVICES), subprocess.Popen(["nc", HOST, "9"], stdin=subprocess.PIPE) as peer:
+        try:
+            said = ""
+            for _ in range(100):
+                said = program("ss", "-tinH", "dst", HOST)
+                if "wscale" in said:
+                    break
+                subprocess.run(["sleep", "0.05"], check=True)
+            assert "wscale:4," in said
+            assert "mss:1448" in said  # of 1460, 12 for time stamps
+            assert PEER in said
+        finally:
+            peer.kill()
