@@ -34,6 +34,8 @@ _WORDS = "; ".join(
     for name, knob in KNOBS.items()
     if knob.choices
 )
+TCP = "tcp_"
+"""What the names of a stack's events begin with that are TCP's."""
 ADDRESS_STATES = ("tentative", "preferred", "duplicate")
 RECEIVE_ERRORS = ("crc", "framing", "overflow", "buffer", "length")
 
@@ -145,7 +147,11 @@ class NicCollector(Collector):
                 packets.add_metric((device, protocol, outcome), count)
         yield packets
         text = "What the stack met with that is no frame's end, such as neighbours that did not answer (unresolved)."
-        yield self._counters("stack_events", text, "event", observed.events())
+        events = observed.events()
+        of_tcp = {name: count for name, count in events.items() if name.startswith(TCP)}
+        yield self._counters("stack_events", text, "event", {n: c for n, c in events.items() if n not in of_tcp})
+        text = "What TCP met with: segments, retransmissions, resets, cookies, refusals by their reason."
+        yield self._counters("tcp_events", text, "event", {name[len(TCP) :]: c for name, c in of_tcp.items()})
         addresses = GaugeMetricFamily(
             "asyncnic_addresses",
             "The stack's own addresses: tentative (asked for), preferred (in use), duplicate (another host's).",

@@ -104,7 +104,7 @@ def observe(nic: FakeNic, **flags: object) -> Observed:
         load(flags, {}, None),
         started=100.0,
         outcomes=outcomes,
-        events=lambda: {"unresolved": 8, "errors_limited": 0},
+        events=lambda: {"unresolved": 8, "errors_limited": 0, "tcp_retransmitted": 3},
         addresses=lambda: {"192.0.2.2": "preferred", "2001:db8::2": "tentative"},
     )
     observed.loop_lag.observe(0.0003)

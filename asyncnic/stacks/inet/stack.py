@@ -117,6 +117,11 @@ class Inet(TcpApi):
             found.setdefault(protocol, {})[outcome] = count
         return found
 
+    def events(self) -> dict[str, int]:
+        """What is no frame's end: name -> count. TCP's begin with "tcp_"."""
+        tcp = {f"tcp_{name}": count for name, count in self.tcp.counters.as_dict().items()}
+        return self.totals.as_dict() | tcp
+
     def multicast_macs(self) -> set[bytes]:
         """Multicast MAC addresses (6 octets) that the card must let through: all hosts, all nodes, solicited nodes."""
         groups = self.v4.addresses.groups | self.v6.addresses.groups

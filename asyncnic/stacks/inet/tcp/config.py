@@ -1,6 +1,6 @@
 """What can be set about TCP, with its bounds; and what TCP counts. Values only."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 REFUSALS = ("connections", "source", "half_open", "memory", "time_wait")
 """Why something was not taken or not kept: the limit that was reached."""
@@ -69,3 +69,10 @@ class Counters:
     aborted: int = 0
     """Connections given up for want of an answer."""
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REFUSALS, 0))
+
+    def as_dict(self) -> dict[str, int]:
+        """Name -> count; what was refused by its reason, as "refused_memory"."""
+        counts: dict[str, int] = {
+            item.name: getattr(self, item.name) for item in fields(self) if item.name != "refused"
+        }
+        return counts | {f"refused_{reason}": count for reason, count in self.refused.items()}

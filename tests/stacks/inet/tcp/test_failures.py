@@ -243,8 +243,9 @@ def test_08_a_million_duplicate_acks_overflow_nothing() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_08_a_hostile_wire_always_finishes(seed: int) -> None:
     random = Random(seed)
-    pair = Pair(Storm(random, 0.3, 0.3, 0.3), Storm(random, 0.3, 0.3, 0.3), Config(syn_retries=40, retries=40))
+    pair = Pair(config=Config(retries=40))
     client, server = pair.opened()
+    pair.wire_a.weather = pair.wire_b.weather = Storm(random, 0.3, 0.3, 0.3)
     client.connection.write(bytes(50_000))
     pair.a.touch(client.connection)
     pair.run(lambda: len(server.data) == 50_000)
