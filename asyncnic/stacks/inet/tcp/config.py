@@ -10,7 +10,7 @@ REFUSALS = ("connections", "source", "half_open", "memory", "time_wait")
 class Config:
     """Limits and habits of one host's TCP. Octets, seconds, counts."""
 
-    receive_window: int = 512 * 1024
+    receive_window: int = 256 * 1024
     """Octets of one connection that may be on their way or unread."""
     send_buffer: int = 256 * 1024
     """Octets written and not acknowledged that do not count as a transport's write buffer: what a kernel would hold."""

@@ -50,6 +50,7 @@ class Tcp:
         self.touched: dict[Connection, None] = {}
         """Those that `flush` will look at."""
         self._blocked: dict[Connection, None] = {}
+        self._more: dict[Connection, None] = {}
         self._deadlines: list[tuple[float, int, Connection]] = []
         self._pushed = 0
 
@@ -163,6 +164,10 @@ class Tcp:
                 connection.user.heard()
             touched.pop(connection, None)
             self._settle(connection, now)
+        if self._more:  # not now: what comes in meanwhile has its turn first
+            touched.update(self._more)
+            self._more.clear()
+            self.wake(SOON)
 
     def poll(self, now: float) -> float:
         """Run what is due; when to come back, NEVER when nothing is awaited."""
@@ -179,6 +184,8 @@ class Tcp:
                 self._schedule(connection)
         due = self.listening.poll(now)
         self.flush(now)
+        if self.touched:
+            return now
         return min(deadlines[0][0], due) if deadlines else due
 
     def resume(self, now: float) -> None:
@@ -276,6 +283,7 @@ class Tcp:
             self.accounts.closed(connection)
         connection.scheduled = NEVER
         self._blocked.pop(connection, None)
+        self._more.pop(connection, None)
 
     def _settle(self, connection: Connection, now: float) -> None:
         """Its news are told: send what it has to send, and see what it costs and waits for."""
@@ -283,6 +291,8 @@ class Tcp:
             connection.output(now)
             if connection.blocked:
                 self._blocked[connection] = None
+            elif connection.sender.more:
+                self._more[connection] = None
             if not self.accounts.charge(connection):
                 connection.abort(now, OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS)))
                 self.touched[connection] = None

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DUPLICATES = 3
 MOST_BACKOFF = 60.0
+BURST = 64
+"""Segments that one call of `output` sends: whoever sends on and on hears no ACKs meanwhile."""
 
 
 class Sender:
@@ -50,6 +52,7 @@ class Sender:
         "fin",
         "iss",
         "max_window",
+        "more",
         "mss",
         "nodelay",
         "nxt",
@@ -90,6 +93,8 @@ class Sender:
         """While it lasts, what has to be acknowledged for the loss to be mended."""
         self.slow = False
         """The recovery is after a time-out: the window grows meanwhile."""
+        self.more = False
+        """`output` stopped for having sent a burst: call it again soon."""
         self.tries = 0
         self._timed: tuple[Position, float] | None = None
         self._force = False
@@ -264,7 +269,8 @@ class Sender:
     def output(self, now: float) -> None:
         """Send what may be sent, in order: what was lost, then what is new."""
         board, buffer, timers = self.board, self.buffer, self._connection.timers
-        mss = self.mss
+        mss, left = self.mss, BURST
+        self.more = False
         if self.max_window < 2 * mss:  # or silly window avoidance would wait for ever for a window that never comes
             mss = min(mss, max(self.max_window // 2, 1))
         window = self.congestion.window
@@ -282,6 +288,10 @@ class Sender:
             self._connection.counters.retransmitted += 1
             pipe += size
             board.again = hole[0] + size
+            left -= 1
+            if not left:
+                self.more = True
+                break
         else:
             edge = self.una + self.window
             while (unsent := buffer.end - self.nxt) > 0 or (self.fin and unsent == 0):
@@ -302,6 +312,10 @@ class Sender:
                     return
                 pipe += size + fin
                 self.nxt += size + fin
+                left -= 1
+                if not left:
+                    self.more = True
+                    break
         if self.nxt > self.una:
             if not timers.is_set(Timer.RETRANSMIT):
                 timers.set(Timer.RETRANSMIT, now + self.round_trip.timeout)

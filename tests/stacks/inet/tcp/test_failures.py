@@ -9,6 +9,7 @@ from asyncnic.stacks.inet.outcomes import Outcome
 from asyncnic.stacks.inet.tcp.config import Config
 from asyncnic.stacks.inet.tcp.options import Options, for_stamps, for_syn, parse
 from asyncnic.stacks.inet.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment, decode, encode
+from asyncnic.stacks.inet.tcp.sender import BURST
 from asyncnic.stacks.inet.tcp.states import State
 from tests.stacks.inet.tcp.bare import IRS, Bare, in_state
 from tests.stacks.inet.tcp.pair import PORT, A, B, Pair, Reader, Storm, Weather
@@ -515,3 +516,19 @@ def test_irs_wraps() -> None:
         bare.feed(ACK)
     assert bare.connection.receiver.nxt == IRS + 1 + 100_000
     assert bare.connection.receiver.nxt > 1 << 32
+
+
+def test_sending_much_is_done_in_turns_so_that_acks_are_heard_meanwhile() -> None:
+    pair = Pair(config=Config(receive_window=1_000_000))
+    client, server = pair.opened()
+    pair.run(seconds=1.0)
+    sender = client.connection.sender
+    sender.window = sender.max_window = 1_000_000
+    sender.congestion.window = 1_000_000
+    client.connection.write(bytes(500_000))
+    pair.wire_a.sent.clear()
+    pair.a.touch(client.connection)
+    pair.a.flush(pair.now)
+    assert len(pair.wire_a.sent) == BURST
+    pair.run(lambda: len(server.data) == 500_000)
+    assert len(server.data) == 500_000
