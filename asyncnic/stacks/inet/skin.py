@@ -118,7 +118,7 @@ class InetStack(Stack):
 
     def events(self) -> Mapping[str, int]:
         """See `Stack.events`."""
-        return self.inet.totals.as_dict()
+        return self.inet.events()
 
     def addresses(self) -> Mapping[str, str]:
         """See `Stack.addresses`."""
