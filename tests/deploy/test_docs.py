@@ -1,5 +1,6 @@
 """The documentation: it builds without a warning, and every command in it runs as it stands, page by page."""
 
+import importlib
 import os
 import re
 import signal
@@ -26,6 +27,15 @@ def test_it_builds_without_a_warning(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "tutorial" / "index.html").exists()
+
+
+def test_the_way_of_a_frame_names_what_there_is() -> None:
+    names = re.findall(r"`(asyncnic\.[\w.]+):([\w.]+)`", (PAGES / "explanation/way.md").read_text())
+    assert len(names) > 20
+    for module, name in names:
+        found: object = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
 
 
 def test_no_other_kind_of_block_hides_a_command() -> None:
