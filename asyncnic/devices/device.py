@@ -7,10 +7,26 @@ interrupt together and count what the wire offered.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Protocol
 
+from asyncnic.devices.host import SharedHost
 from asyncnic.pcnet32.port import Port
 from asyncnic.settings.knobs import Knobs
+
+
+@dataclass(frozen=True, slots=True)
+class PacketOptions:
+    """What a packet device is told besides. Without `addresses` and `host` it takes every frame that comes."""
+
+    ring: int = 1024
+    """Frames that the kernel's ring holds, at most."""
+    qdisc_bypass: bool = False
+    """Whether frames go straight to the interface's driver, past the host's queueing discipline."""
+    addresses: Sequence[IPv4Interface | IPv6Interface] = ()
+    """A station of our own: its addresses, with their prefixes."""
+    host: SharedHost | None = None
+    """The interface's own addresses: what is shared with the kernel, which keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +43,7 @@ class DeviceOptions:
     """Octets of DMA memory that the driver needs in one piece, for each lane."""
     knobs: Knobs
     """The live knobs; a device reads `overload` and those of lanes and queues on the wire."""
+    packet: PacketOptions = field(default_factory=PacketOptions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,14 @@ _compiled = _load("compiled")
 IMPLEMENTATION = "plain" if _compiled is None else "compiled"
 
 
-def choose(plain: _T) -> _T:
-    """The compiled form of `plain`, a function or class of the same name; `plain` itself where there is none."""
+def choose(plain: _T, twin: str = "") -> _T:
+    """The compiled form of `plain`, a function or class of the same name; `plain` itself where there is none.
+
+    Args:
+        plain: what runs where nothing is compiled.
+        twin: the module (without its underscore) that has it, where that is neither one here nor the common one.
+    """
     name, module = getattr(plain, "__name__"), getattr(plain, "__module__")  # noqa: B009 - no attributes to mypy
     package, _, last = module.rpartition(".")
-    found = _load(last) if package == "asyncnic.hot" else _compiled
+    found = _load(twin or last) if twin or package == "asyncnic.hot" else _compiled
     return plain if found is None else cast(_T, getattr(found, name))

@@ -9,9 +9,12 @@ else imports this.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
+
+from asyncnic.hot.source cimport Source
 
 import io
 import os
@@ -91,16 +94,23 @@ cdef class DirectReader:
         return self._memory.octets[self._starts[slot] : self._starts[slot] + self._sizes[slot]]
 
     def read(self, take, Py_ssize_t first, Py_ssize_t end, Py_ssize_t limit):
-        """See the plain twin. Where `take` is a file's own `readinto`, it is read(2) on that file."""
+        """See the plain twin. Where `take` is a file's own `readinto`, it is read(2) on that file; where it belongs to an
+        object that has a C function too (`c_source`), that is called.
+        """
         cdef Py_ssize_t slot = first, size, filtered = 0
         cdef uint8_t *frame
         cdef uint64_t head
         cdef int fd = -1, flags
         cdef list odd = []
         cdef Py_buffer memory
+        cdef Source *source = NULL
         owner = getattr(take, "__self__", None)
         if type(owner) is io.FileIO:
             fd = owner.fileno()
+        else:
+            capsule = getattr(owner, "c_source", None)
+            if capsule is not None:
+                source = <Source *>PyCapsule_GetPointer(capsule, "asyncnic.source")
         self.silent = False
         self.size = 0
         PyObject_GetBuffer(self._memory.octets, &memory, PyBUF_WRITABLE)
@@ -108,7 +118,9 @@ cdef class DirectReader:
             while limit > 0:
                 limit -= 1
                 frame = <uint8_t *>memory.buf + self._starts[slot]
-                if fd >= 0:
+                if source is not NULL:
+                    size = source.take(source.owner, frame, self._sizes[slot])
+                elif fd >= 0:
                     # Not libc's read(2): that is a cancellation point, and costs more wherever there ever was a thread.
                     size = syscall(SYS_read, fd, frame, self._sizes[slot])
                     if size < 0:

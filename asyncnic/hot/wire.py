@@ -68,6 +68,15 @@ class FrameWriter:
                 or start > room - length
             ):
                 break
+            if not (
+                self._octets[start]
+                or self._octets[start + 1]
+                or self._octets[start + 2]
+                or self._octets[start + 3]
+                or self._octets[start + 4]
+                or self._octets[start + 5]
+            ):
+                break  # to no station: the wire's owner has it routed
             if cython.compiled:
                 if write_frame(fd, cython.address(self._octets[start]), length) < 0:
                     break

@@ -13,6 +13,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 NET_ADMIN = 12
 """capabilities(7): make and configure network interfaces."""
 
+NET_RAW = 13
+"""capabilities(7): use packet and raw sockets."""
+
 
 SYS_ADMIN = 21
 """capabilities(7): see physical addresses, among much else."""

@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from asyncnic.devices import Opener, open_device
-from asyncnic.devices.device import Device, DeviceOptions
+from asyncnic.devices.device import Device, DeviceOptions, PacketOptions
+from asyncnic.devices.host import SharedHost
 from asyncnic.errors import DeviceError
 from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.logs import describe, fields
@@ -79,6 +80,8 @@ class Nic:
         clock: Clock,
     ) -> None:
         self.device = device
+        self.host: SharedHost | None = None
+        """Whose addresses the stack has, where the kernel keeps them."""
         self.mac = drivers[0].address
         self.mtu = mtu
         self.knobs = knobs
@@ -314,6 +317,7 @@ async def open_nic(
     host_address: str = "",
     knobs: Knobs | None = None,
     delivery: str = "direct",
+    packet: PacketOptions | None = None,
     clock: Clock = time.monotonic,
 ) -> AsyncIterator[Nic]:
     """Open a device and bring its chip up; on leaving, stop the chip and let go.
@@ -327,6 +331,7 @@ async def open_nic(
         host_address: address with prefix length for the host's side of a TAP; empty leaves it alone.
         knobs: live knobs; they may be changed while the nic runs.
         delivery: "direct" or "queue".
+        packet: what a packet device is told besides.
         clock: monotonic seconds.
 
     Raises:
@@ -340,6 +345,7 @@ async def open_nic(
         host_address=host_address,
         memory_size=Layout.of(rx_ring, tx_ring).size,
         knobs=knobs,
+        packet=packet if packet is not None else PacketOptions(),
     )
     opened = await open_device(device, options)
     async with run_nic(
@@ -353,6 +359,7 @@ async def open_nic(
         delivery=delivery,
         clock=clock,
     ) as nic:
+        nic.host = options.packet.host
         yield nic
 
 

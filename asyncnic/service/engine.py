@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from asyncnic.devices import BACKENDS, Opener
+from asyncnic.devices.device import PacketOptions
+from asyncnic.devices.host import SharedHost
 from asyncnic.linux.privileges import NET_ADMIN, drop_capabilities, has_capability
 from asyncnic.nic.histogram import Histogram
 from asyncnic.nic.nic import Nic, open_nic
@@ -110,12 +112,13 @@ async def open_in_process(
         host_address=host_address(settings) if device is None else "",
         knobs=settings.knobs(),
         delivery=settings.delivery,
+        packet=packet_options(settings),
     ) as nic:
         engine = InProcess(settings, nic, make_stack)
         try:
             await engine.stack.set_up()
             if BACKENDS[nic.device.backend].privileged:
-                drop_capabilities()  # whoever masters the bus needs no others, and nobody should find them here
+                drop_capabilities()  # what is open needs no others, and nobody should find them here
             yield engine
         finally:
             engine.stack.close()
@@ -127,6 +130,17 @@ def host_address(settings: Settings) -> str:
     if host is not None and not settings.given("host_address") and not has_capability(NET_ADMIN):
         host = None  # only a default, and an unprivileged run on a TAP made beforehand must not fail for it
     return str(host or "")
+
+
+def packet_options(settings: Settings) -> PacketOptions:
+    """What a packet device is told; of interest to no other."""
+    inet = settings.stack == "inet"
+    return PacketOptions(
+        ring=settings.packet_ring,
+        qdisc_bypass=settings.packet_qdisc_bypass,
+        addresses=settings.address if inet else (),
+        host=SharedHost() if inet and settings.device.startswith("packet:") and not settings.address else None,
+    )
 
 
 async def measure_lag(histogram: Histogram) -> None:

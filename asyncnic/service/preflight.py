@@ -12,10 +12,11 @@ from importlib import metadata
 from asyncnic import devices
 from asyncnic.devices.backend import DEVICE, PRIVILEGE, Finding
 from asyncnic.devices.device import DeviceOptions
+from asyncnic.devices.host import SharedHost
 from asyncnic.errors import SettingsError
 from asyncnic.hot import IMPLEMENTATION
 from asyncnic.pcnet32.driver.driver import Layout
-from asyncnic.service.engine import host_address
+from asyncnic.service.engine import host_address, packet_options
 from asyncnic.settings.model import Settings
 from asyncnic.settings.values import split_listen
 
@@ -26,7 +27,10 @@ def check(settings: Settings) -> list[Finding]:
     """Look at everything that `settings` need."""
     backend, argument = devices.parse(settings.device)
     findings = [_software(settings), Finding(f"packet path: {IMPLEMENTATION}")]
-    findings += backend.check(argument, _device_options(settings))
+    options = _device_options(settings)
+    findings += backend.check(argument, options)
+    if options.packet.host is not None:
+        findings += _ports(settings)
     return [*findings, _listen(settings), _stack(settings), _web_config(settings)]
 
 
@@ -38,6 +42,7 @@ def _device_options(settings: Settings) -> DeviceOptions:
         host_address=host_address(settings),
         memory_size=Layout.of(settings.rx_ring, settings.tx_ring).size,
         knobs=settings.knobs(),
+        packet=packet_options(settings),
     )
 
 
@@ -59,6 +64,31 @@ def as_text(findings: Sequence[Finding]) -> str:
 
 def _software(settings: Settings) -> Finding:
     return Finding(f"Python {platform.python_version()}, uvloop {metadata.version('uvloop')}, --loop {settings.loop}")
+
+
+def _ports(settings: Settings) -> list[Finding]:
+    """Whether the services' ports can be taken from the kernel."""
+    from asyncnic.stacks.inet.services import parse_service
+
+    findings = []
+    for text in settings.service:
+        try:
+            service = parse_service(text)
+        except ValueError:
+            continue  # told with the stack
+        kind, port, host = "tcp" if service.stream else "udp", service.port, SharedHost()
+        what = f"{kind.upper()} port {port}: free"
+        try:
+            host.claim(kind, port)
+            findings.append(Finding(what))
+        except PermissionError:
+            fix = f"CAP_NET_BIND_SERVICE, or sysctl net.ipv4.ip_unprivileged_port_start={port}"
+            findings.append(Finding(what, False, fix, PRIVILEGE))
+        except OSError as error:
+            findings.append(Finding(what, False, f"{error.strerror}: stop who has it, or choose another", USAGE))
+        finally:
+            host.close()
+    return findings
 
 
 def _listen(settings: Settings) -> Finding:

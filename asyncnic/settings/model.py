@@ -72,7 +72,8 @@ class _OfTheNic(BaseModel):
     address: tuple[Annotated[Interface, BeforeValidator(values.interface)], ...] = Field(
         (values.interface("192.0.2.2/24"),),
         title="ADDRESS/PREFIX",
-        description="address of the inet stack, IPv4 or IPv6 (repeatable)",
+        description="address of the inet stack, IPv4 or IPv6 (repeatable); on packet:INTERFACE none is needed: it has "
+        "the interface's own, and of its frames only those for our ports",
     )
     host_address: Annotated[Interface | None, BeforeValidator(values.interface_or_none)] = Field(
         values.interface("192.0.2.1/24"),
@@ -100,6 +101,12 @@ class _OfTheNic(BaseModel):
     )
     tx_ring: Annotated[int, BeforeValidator(values.power_of_two_within(1, 512))] = Field(
         64, title="N", description="transmit descriptors, a power of two from 1 to 512"
+    )
+    packet_ring: Annotated[int, BeforeValidator(values.whole_within(32, 65536))] = Field(
+        1024, title="FRAMES", description="frames that the kernel's ring of packet:INTERFACE holds, at most"
+    )
+    packet_qdisc_bypass: Annotated[bool, BeforeValidator(values.switch)] = Field(
+        False, description="send on packet:INTERFACE past the interface's queueing discipline"
     )
     delivery: Literal["direct", "queue"] = Field(
         "direct", description="hand bursts straight to the stack, or through a bounded queue"
@@ -194,7 +201,7 @@ def load(
         if given is not None:
             raw[name] = given
             origins[name] = flag(name) if given is True else f"{flag(name)} {shown(given)}"
-    return _with_host_address(_consistent(_validated(raw, origins)))
+    return _with_host_address(_consistent(_with_own_address(_validated(raw, origins))))
 
 
 def tuned(settings: Settings, changes: Mapping[str, object]) -> Settings:
@@ -344,7 +351,7 @@ def _consistent(settings: Settings) -> Settings:
     Raises:
         SettingsError: two settings contradict each other.
     """
-    if settings.stack == "inet" and not settings.address:
+    if settings.stack == "inet" and not settings.address and not settings.device.startswith("packet:"):
         raise SettingsError(f"{settings.origin('address')}: --stack inet needs an address")
     if settings.stack == "kernel" and settings.device.partition(":")[2] == settings.kernel_if:
         raise SettingsError(f"{settings.origin('kernel_if')}: must differ from --device {settings.device}")
@@ -378,6 +385,13 @@ def _consistent(settings: Settings) -> Settings:
                     f"{settings.origin(name)}: there is no lane {shown(lane)}: use {_listed(tuple(lanes))}"
                 )
     return settings
+
+
+def _with_own_address(settings: Settings) -> Settings:
+    """On an interface that has addresses the default of `address` would be a stranger: none means that it has those."""
+    if not settings.device.startswith("packet:") or settings.given("address"):
+        return settings
+    return settings.model_copy(update={"address": ()})
 
 
 def _with_host_address(settings: Settings) -> Settings:

@@ -49,7 +49,18 @@ def writer(module: ModuleType, card: Card) -> wire.FrameWriter:
 
 
 def frame(number: int, size: int = 60) -> bytes:
-    return bytes((number,)) * size
+    return bytes((number + 1,)) * size
+
+
+@pytest.mark.parametrize("module", FORMS)
+def test_a_frame_to_no_station_is_left_to_the_wires_owner(module: ModuleType, line: FileWire) -> None:
+    card = Card(8)
+    card.slots.put(frame(1))
+    card.slots.put(bytes(6) + frame(2, 54))
+    sender = writer(module, card)
+    assert sender.write(line.file, 0, 8) == 1
+    assert not sender.stopped
+    assert line.frames() == [frame(1)]
 
 
 @pytest.mark.parametrize("module", FORMS)

@@ -33,6 +33,8 @@ def test_the_defaults_are_the_contract() -> None:
         "workers": 1,
         "rx_ring": 256,
         "tx_ring": 64,
+        "packet_ring": 1024,
+        "packet_qdisc_bypass": False,
         "rx_budget": 64,
         "target_lag": "2ms",
         "rx_time_budget": "2ms",

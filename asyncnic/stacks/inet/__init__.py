@@ -30,7 +30,7 @@ def _make(settings: StackSettings) -> StackFactory:
 
     def make(nic: "Nic") -> Stack:
         page.numbers = lambda: nic.ledger().as_json()
-        return InetStack(nic, settings.address, services)
+        return InetStack(nic, settings.address, services, host=nic.host, origin=settings.origin("service"))
 
     return make
 

@@ -66,6 +66,12 @@ class Addresses:
         self._networks: dict[bytes, tuple[int, int]] = {}
         self._sources: dict[bytes, bytes | None] = {}
         self._broadcasts: set[bytes] = set()
+        self.renew(interfaces, tentative)
+
+    def renew(self, interfaces: Iterable[Interface], tentative: bool = False) -> None:
+        """Have these addresses, and no others, from now on."""
+        for kept in (self.usable, self.tentative, self.groups, self._networks, self._sources, self._broadcasts):
+            kept.clear()
         for interface in interfaces:
             address = interface.packed
             (self.tentative if tentative else self.usable)[address] = None

@@ -26,9 +26,10 @@ class Host4:
         udp, tcp: run on top.
         totals: counts what is not a frame's end.
         changed: see `Lives`.
+        kept: see `keeper` of `Inet`.
     """
 
-    __slots__ = ("_arp", "_icmp", "_ip", "addresses", "hops", "lives")
+    __slots__ = ("_arp", "_icmp", "_ip", "_kept", "addresses", "hops", "lives")
 
     def __init__(
         self,
@@ -40,11 +41,13 @@ class Host4:
         tcp: Tcp,
         totals: Totals,
         changed: Changed,
+        kept: bool,
     ) -> None:
+        self._kept = kept
         self.addresses = Addresses(interfaces, gateway=gateway)
         self._arp = Arp(link, self.addresses, self._claimed)
         self.lives = Lives(self.addresses, 0, self._arp.announce, self._arp.announce, totals, changed)
-        self.hops = NextHops(link, IPV4, self.addresses, gateway, self._arp.solicit, totals, udp.forget_ways)
+        self.hops = NextHops(link, IPV4, self.addresses, gateway, self._arp.solicit, totals, udp.forget_ways, kept)
         self._ip = Ipv4(self.addresses, self.hops, mtu, totals)
         self._icmp = Icmp(self._ip, udp.error, tcp.error, totals)
         self._ip.handlers = {ICMP: self._icmp.input, TCP: tcp.input, UDP: udp.input}
@@ -58,8 +61,15 @@ class Host4:
         return len(self._ip.reassembly)
 
     def start(self, now: float) -> None:
-        """Announce the addresses: the host is new on the link, or back."""
-        self.lives.begin(now)
+        """Announce the addresses: the host is new on the link, or back. What somebody keeps needs no word."""
+        if not self._kept:
+            self.lives.begin(now)
+
+    def renew(self, interfaces: Sequence[Interface], mtu: int) -> None:
+        """Have these addresses and this MTU from now on; somebody else keeps them."""
+        self.addresses.renew(interfaces)
+        self.lives.keep()
+        self._ip.resize(mtu)
 
     def arp(self, payload: memoryview, now: float) -> Outcome:
         """Take an ARP packet."""

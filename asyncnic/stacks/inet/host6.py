@@ -28,9 +28,10 @@ class Host6:
         totals: counts what is not a frame's end.
         transmits: solicitations by which an address is found unique before it is used.
         changed: see `Lives`.
+        kept: see `keeper` of `Inet`.
     """
 
-    __slots__ = ("_icmp", "_ip", "_mld", "_ndp", "addresses", "hops", "lives")
+    __slots__ = ("_icmp", "_ip", "_kept", "_mld", "_ndp", "addresses", "hops", "lives")
 
     def __init__(
         self,
@@ -43,15 +44,19 @@ class Host6:
         totals: Totals,
         transmits: int,
         changed: Changed,
+        kept: bool,
     ) -> None:
+        self._kept = kept
         own = list(interfaces)
-        if own and not any(is_link_local(interface.packed) for interface in own):
+        if own and not kept and not any(is_link_local(interface.packed) for interface in own):
             own.insert(0, link_local(link.mac))
-        self.addresses = Addresses(own, True, gateway)
+        self.addresses = Addresses(own, not kept, gateway)
         self._ndp = Ndp(link, self.addresses, self._claimed)
         self._mld = Mld(link, self.addresses)
-        self.lives = Lives(self.addresses, transmits, self._ndp.probe, self._ndp.announce, totals, changed)
-        self.hops = NextHops(link, IPV6, self.addresses, gateway, self._ndp.solicit, totals, udp.forget_ways)
+        self.lives = Lives(
+            self.addresses, 0 if kept else transmits, self._ndp.probe, self._ndp.announce, totals, changed
+        )
+        self.hops = NextHops(link, IPV6, self.addresses, gateway, self._ndp.solicit, totals, udp.forget_ways, kept)
         self._ip = Ipv6(self.addresses, self.hops, mtu, totals)
         self._icmp = Icmpv6(self._ip, udp.error, tcp.error, self._discover, self._mld.query, totals)
         self._ip.handlers = {ICMPV6: self._icmp.input, TCP: tcp.input, UDP: udp.input}
@@ -68,12 +73,21 @@ class Host6:
         return self._ip.paths()
 
     def start(self, now: float) -> None:
-        """Join the addresses' groups and find out whether they are unique: the host is new on the link, or back."""
-        if self.addresses:
+        """Join the addresses' groups and find out whether they are unique: the host is new on the link, or back.
+
+        What somebody keeps needs no word.
+        """
+        if self.addresses and not self._kept:
             self._mld.join(now)
             self.lives.begin(now)
             if self._local():
                 self._mld.join(now)
+
+    def renew(self, interfaces: Sequence[Interface], mtu: int) -> None:
+        """Have these addresses and this MTU from now on; somebody else keeps them."""
+        self.addresses.renew(interfaces)
+        self.lives.keep()
+        self._ip.resize(mtu)
 
     def input(self, payload: memoryview, mac: bytes, link_group: bool, now: float) -> Outcome:
         """Take an IPv6 packet that came from `mac`."""
@@ -85,7 +99,7 @@ class Host6:
             self._icmp.reassembly_timeout(packet, now)
         local = self._local()
         dues = [self.lives.poll(now)]
-        if self._local() and not local:
+        if self._local() and not local and not self._kept:
             self._mld.join(now)  # once more, from an address (RFC 3590)
         dues += (self._mld.poll(now), self.hops.neighbours.poll(now), self._ip.reassembly.due())
         return min((due for due in dues if due is not None), default=None)

@@ -89,6 +89,10 @@ class Ipv4:
         """Octets of the largest packet on the link."""
         return self._paths.mtu
 
+    def resize(self, mtu: int) -> None:
+        """The largest packet on the link has so many octets from now on."""
+        self._paths.mtu = mtu
+
     def path_mtu(self, target: bytes, now: float) -> int:
         """Octets of the largest packet that reaches `target` whole, as far as known."""
         return self._paths.to(target, now)

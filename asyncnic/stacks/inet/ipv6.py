@@ -90,6 +90,10 @@ class Ipv6:
         """Whether `address` can be a single other host's."""
         return self._addresses.is_host(address)
 
+    def resize(self, mtu: int) -> None:
+        """The largest packet on the link has so many octets from now on."""
+        self._paths.mtu = mtu
+
     def path_mtu(self, target: bytes, now: float) -> int:
         """Octets of the largest packet that reaches `target` whole, as far as known."""
         return self._paths.to(target, now)

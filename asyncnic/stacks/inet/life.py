@@ -131,6 +131,10 @@ class Lives:
         for address, life in self._lives.items():
             self._do(address, life, life.begin(now))
 
+    def keep(self) -> None:
+        """The addresses are others now, and somebody else keeps them: they are in use."""
+        self._lives = {address: Life(0) for address in self._addresses.usable}
+
     def claimed(self, address: bytes, mac: bytes, now: float) -> None:
         """The host at `mac` says that an address of ours is its own."""
         life = self._lives[address]

@@ -12,6 +12,8 @@ from asyncnic.stacks.inet.outcomes import Totals
 from asyncnic.stacks.inet.packet import Sent
 
 LIMIT = 1024
+UNKNOWN = bytes(6)
+"""The destination of what the device is to have routed by the kernel, which keeps the addresses."""
 
 
 class NextHops:
@@ -25,9 +27,10 @@ class NextHops:
         solicit: asks for a neighbour's MAC address.
         totals: counts `no_route`.
         changed: told when a next hop may be another one from now on.
+        kept: nobody is asked for his MAC address: packets go where the last one from there came from, or to `UNKNOWN`.
     """
 
-    __slots__ = ("_addresses", "_gateway", "_kind", "_link", "_totals", "_via", "changed", "neighbours")
+    __slots__ = ("_addresses", "_gateway", "_kept", "_kind", "_link", "_totals", "_via", "changed", "neighbours")
 
     def __init__(
         self,
@@ -38,7 +41,9 @@ class NextHops:
         solicit: Solicit,
         totals: Totals,
         changed: Callable[[], None] = lambda: None,
+        kept: bool = False,
     ) -> None:
+        self._kept = kept
         self._link = link
         self._kind = kind
         self._addresses = addresses
@@ -54,7 +59,7 @@ class NextHops:
 
     def heard(self, source: bytes, mac: bytes) -> None:
         """A packet for us came from `source` by way of `mac`: remember that for hosts off the link."""
-        if self._gateway is not None or self._addresses.on_link(source):
+        if not self._kept and (self._gateway is not None or self._addresses.on_link(source)):
             return
         if self._via.pop(source, mac) != mac:
             self.changed()
@@ -71,6 +76,8 @@ class NextHops:
             mac = BROADCAST
         elif target in self._addresses.usable or target in self._addresses.tentative:
             mac = None  # there is no loopback here
+        elif self._kept:
+            mac = self._via.get(target, UNKNOWN)
         elif self._addresses.on_link(target):
             return Sent.TAKEN if self.neighbours.send(target, packets, now) else Sent.FULL
         elif self._gateway is not None:
@@ -86,7 +93,9 @@ class NextHops:
         """Ethernet header of what is sent to one other host, as far as its next hop is known; asks nobody."""
         mac: bytes | None = None
         if not is_multicast(target) and not self._addresses.is_broadcast(target):
-            if self._addresses.on_link(target):
+            if self._kept:
+                mac = self._via.get(target)
+            elif self._addresses.on_link(target):
                 mac = self.neighbours.lookup(target)
             elif self._gateway is not None:
                 mac = self.neighbours.lookup(self._gateway)

@@ -7,6 +7,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from time import monotonic
 from typing import Protocol
 
+from asyncnic.devices.host import SharedHost
+from asyncnic.errors import PrivilegeError, SettingsError
 from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.logs import fields
 from asyncnic.nic.burst import Burst
@@ -69,6 +71,8 @@ class InetStack(Stack):
         addresses: see `Inet`.
         services: read or to be read by `parse_service`; each is served on the wildcard address of every configured
             family. gateways: see `Inet`.
+        host: whose addresses they are, where the kernel keeps them; then `addresses` are not asked for.
+        origin: what the user typed to get the services.
 
     Raises:
         ValueError: a bad service or address; one line.
@@ -80,22 +84,60 @@ class InetStack(Stack):
         addresses: Sequence[IPv4Interface | IPv6Interface],
         services: Sequence[str | Service] = (),
         gateways: Sequence[IPv4Address | IPv6Address] = (),
+        host: SharedHost | None = None,
+        origin: str = "--service",
     ) -> None:
         self._nic = nic
+        self._host = host
+        self._origin = origin
         self._services = [parse_service(given) if isinstance(given, str) else given for given in services]
         self._full = asyncio.Event()
         self._begun: int | None = None
+        mtu = nic.mtu
+        if host is not None:
+            addresses, mtu = host.addresses, min(nic.mtu, host.mtu)
+            host.on_change = self._renew
         self.inet = Inet(
             addresses,
             nic.mac,
-            nic.mtu,
+            mtu,
             nic.try_send,
             monotonic,
             gateways,
             self._full.set,
             changed=_log_address,
             slots=nic.slots,
+            keeper=host,
         )
+
+    async def set_up(self) -> None:
+        """Take the services' ports from the kernel for good, so that nobody has them while the stack starts anew.
+
+        Raises:
+            SettingsError: somebody else has one. PrivilegeError: it may not be had.
+        """
+        for service in self._services if self._host is not None else ():
+            self._claim("tcp" if service.stream else "udp", service.port)
+
+    def _claim(self, kind: str, port: int) -> None:
+        try:
+            if self._host is not None:
+                self._host.claim(kind, port)
+        except PermissionError:
+            raise PrivilegeError(
+                f"{self._origin}: ports below 1024 need CAP_NET_BIND_SERVICE, or "
+                f"sysctl net.ipv4.ip_unprivileged_port_start={port}"
+            ) from None
+        except OSError as error:
+            raise SettingsError(
+                f"{self._origin}: another process has {kind.upper()} port {port} ({error.strerror}): "
+                "stop that one, or choose another port"
+            ) from None
+
+    def _renew(self) -> None:
+        """The interface has other addresses, or another MTU."""
+        if self._host is not None:
+            self.inet.renew(self._host.addresses, min(self._nic.mtu, self._host.mtu))
 
     async def run(self) -> None:
         """Serve until the nic's bursts end. Its endpoints are closed then, or when cancelled.
@@ -137,7 +179,8 @@ class InetStack(Stack):
         self.inet.overhear(frame)
 
     async def _open_services(self) -> None:
-        wildcards = [host for host, family in (("0.0.0.0", self.inet.v4), ("::", self.inet.v6)) if family.addresses]
+        families = ("0.0.0.0", self.inet.v4), ("::", self.inet.v6)
+        wildcards = [host for host, family in families if family.addresses or self._host is not None]
         for service in self._services:
             for host in wildcards:
                 if service.stream:

@@ -27,7 +27,7 @@ from asyncnic.stacks.inet.tcp.api import TcpApi
 from asyncnic.stacks.inet.tcp.config import Config
 from asyncnic.stacks.inet.tcp.fast import tcp_burst
 from asyncnic.stacks.inet.tcp.host import Tcp
-from asyncnic.stacks.inet.udp import WILDCARDS, Udp
+from asyncnic.stacks.inet.udp import WILDCARDS, PortKeeper, Udp
 
 FLOW_LIFETIME = 30.0
 """Seconds after which every flow takes the slow way once, so that routers' MAC addresses stay true."""
@@ -64,6 +64,9 @@ class Inet(TcpApi):
         tcp: limits and habits of TCP.
         slots: descriptors behind `send`, for datagrams whose way is known; None: all go by `send`.
 
+    `keeper` keeps the addresses besides us: it answers ARP, neighbour discovery and ICMP for them, routes what goes to
+    a MAC address that is not known, and is asked for every port. None: we do it all.
+
     Raises:
         ValueError: no address, a bad MAC address or MTU, two gateways of a family.
     """
@@ -81,6 +84,7 @@ class Inet(TcpApi):
         tcp: Config | None = None,
         changed: Changed = lambda address, state, claimant: None,
         slots: TransmitSlots | None = None,
+        keeper: PortKeeper | None = None,
     ) -> None:
         v4 = [address for address in addresses if isinstance(address, IPv4Interface)]
         v6 = [address for address in addresses if isinstance(address, IPv6Interface)]
@@ -100,11 +104,13 @@ class Inet(TcpApi):
         self._waiting: dict[Endpoint, None] = {}
         self._flows_until = clock() + FLOW_LIFETIME
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.udp = Udp(self.totals, slots, self._link.waiting)
+        kept = keeper is not None
+        self.udp = Udp(self.totals, slots, self._link.waiting, keeper)
         tcp_host = Tcp(tcp)
-        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, tcp_host, self.totals, self._changed)
+        totals, said = self.totals, self._changed
+        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, tcp_host, totals, said, kept)
         self.v6 = Host6(
-            self._link, v6, _gateway(gateways, 6), mtu, self.udp, tcp_host, self.totals, dad_transmits, self._changed
+            self._link, v6, _gateway(gateways, 6), mtu, self.udp, tcp_host, totals, dad_transmits, said, kept
         )
         super().__init__(tcp_host, {4: self.v4.addresses, 16: self.v6.addresses}, clock)
         for host in (self.v4, self.v6):
@@ -131,6 +137,12 @@ class Inet(TcpApi):
         """New on the link, or the link is back: announce IPv4 addresses, find out whether IPv6 ones are unique."""
         self.v4.start(now)
         self.v6.start(now)
+
+    def renew(self, addresses: Sequence[IPv4Interface | IPv6Interface], mtu: int) -> None:
+        """Have these addresses and this MTU from now on: whoever keeps them has changed them."""
+        self.v4.renew([address for address in addresses if isinstance(address, IPv4Interface)], mtu)
+        self.v6.renew([address for address in addresses if isinstance(address, IPv6Interface)], mtu)
+        self.udp.flows.clear()
 
     def addresses(self) -> dict[str, str]:
         """Each address as text, and its state: "tentative", "preferred" or "duplicate"."""

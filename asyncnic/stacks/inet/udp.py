@@ -62,6 +62,16 @@ class DatagramHandler(Protocol):
         """An ICMP error came for a datagram of this endpoint."""
 
 
+class PortKeeper(Protocol):
+    """Who else has the addresses, and so their ports."""
+
+    def claim(self, kind: str, port: int) -> None:
+        """Give us a port ("udp" or "tcp") of every address. Raises OSError (EADDRINUSE, EACCES)."""
+
+    def release(self, kind: str, port: int) -> None:
+        """Take back what was claimed."""
+
+
 class Udp:
     """The UDP of one host.
 
@@ -74,10 +84,17 @@ class Udp:
     The ways out (hot/transmit.py) are bounded too, and forgotten whenever one of them may have changed.
     """
 
-    __slots__ = ("_endpoints", "_held", "_layers", "_refuse", "_slots", "_totals", "_ways", "flows")
+    __slots__ = ("_endpoints", "_held", "_keeper", "_layers", "_refuse", "_slots", "_totals", "_ways", "flows")
 
-    def __init__(self, totals: Totals, slots: TransmitSlots | None = None, held: Sized = ()) -> None:
+    def __init__(
+        self,
+        totals: Totals,
+        slots: TransmitSlots | None = None,
+        held: Sized = (),
+        keeper: PortKeeper | None = None,
+    ) -> None:
         self._totals = totals
+        self._keeper = keeper
         self._slots = slots
         self._held = held
         self._ways: dict[int, Way] = {}
@@ -101,12 +118,14 @@ class Udp:
             first = random.randrange(len(EPHEMERAL))
             for step in range(len(EPHEMERAL)):
                 port = EPHEMERAL[(first + step) % len(EPHEMERAL)]
-                if not self._holders(address, port):
+                if not self._holders(address, port) and self._granted(port):
                     break
             else:
                 raise OSError(errno.EADDRINUSE, "no UDP port is free")
         elif not all(receiver.reuse_port and holder.reuse_port for holder in self._holders(address, port)):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        elif self._keeper is not None:
+            self._keeper.claim("udp", port)
         self._endpoints.setdefault((address, port), []).append(receiver)
         self.flows.clear()
         return port
@@ -117,6 +136,8 @@ class Udp:
         holders.remove(receiver)
         if not holders:
             del self._endpoints[address, port]
+        if self._keeper is not None:
+            self._keeper.release("udp", port)
         self.flows.clear()
         self._ways.clear()
 
@@ -144,6 +165,15 @@ class Udp:
     def forget_ways(self) -> None:
         """Where datagrams go, or where they come from, may have changed."""
         self._ways.clear()
+
+    def _granted(self, port: int) -> bool:
+        """Whether a port that nobody here has is free with whoever keeps them, and ours now."""
+        try:
+            if self._keeper is not None:
+                self._keeper.claim("udp", port)
+        except OSError:
+            return False
+        return True
 
     def receivers(self) -> list[DatagramHandler]:
         """Whoever has a port now."""

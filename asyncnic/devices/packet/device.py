@@ -1,0 +1,203 @@
+"""The packet device: a chip in software on an interface that is already there, by packet sockets (packet(7)).
+
+It takes nothing away from anybody: the kernel goes on with the interface as before, and a filter says which frames come
+here too. Whose address is it? A station of our own has IP addresses of its own and speaks for them, with the
+interface's MAC address or another. Otherwise the addresses are the interface's, and the kernel keeps them
+(devices/host.py): then only frames for our ports come, and addresses and MTU are followed when they change.
+
+This file brings rings, chip and interface together and takes them apart again; lane.py reads and counts.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+from asyncnic.devices.device import DeviceOptions, WireCounters
+from asyncnic.devices.packet import filters
+from asyncnic.devices.packet.lane import PacketLane
+from asyncnic.devices.packet.link import ETHERNET, Facts, drain_changes, find, open_changes
+from asyncnic.errors import DeviceError
+from asyncnic.lanes.rules import BULK
+from asyncnic.linux.packet import RingSocket, open_sender
+from asyncnic.linux.thread import in_thread
+from asyncnic.logs import fields
+from asyncnic.pcnet32.memory import DmaMemory
+
+log = logging.getLogger(__name__)
+
+
+class PacketDevice:
+    """A chip on the packet ring of an interface; see `asyncnic.devices.device.Device`. Made by `open_device`.
+
+    Attributes:
+        lanes: there from the first attachment on.
+    """
+
+    backend = "packet"
+    chip = "Am79C970A"
+
+    def __init__(self, interface: str, options: DeviceOptions) -> None:
+        self.name = f"packet:{interface}"
+        self.lanes: tuple[PacketLane, ...] = ()
+        self._interface = interface
+        self._options = options
+        self._host = options.packet.host
+        self._mac = options.mac or b""
+        self._index = 0
+        self._changes: socket.socket | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._look_again = False
+        self._still_away = ""
+
+    # -- Coming and going ---------------------------------------------------------------------------------------------
+
+    async def attach(self) -> None:
+        """Open the rings, the first time, and put them on the interface as it is now.
+
+        Nothing is opened anew later, so that privileges are needed once only.
+
+        Raises:
+            DeviceError: there is no such interface, it is down or no Ethernet. PrivilegeError: CAP_NET_RAW is missing.
+        """
+        found = await in_thread(find, self._interface, self._index)
+        self._check(found)
+        assert found is not None
+        if not self.lanes:
+            self._mac = self._mac or found.mac
+            self.lanes = (self._make_lane(BULK),)
+        try:
+            for lane in self.lanes:
+                lane.bind(found.index, promiscuous=self._mac != found.mac, all_multicast=self._host is None)
+        except OSError as error:
+            raise DeviceError(f"{self.name}: the interface went away: {error.strerror}") from None
+        self._index = found.index
+        self._learn(found)
+
+    def _make_lane(self, name: str) -> PacketLane:
+        options = self._options
+        receiver = RingSocket(self.name, options.packet.ring, self._program())
+        sender = open_sender(self.name, qdisc_bypass=options.packet.qdisc_bypass)
+        memory = DmaMemory.anonymous(options.memory_size)
+        return PacketLane(name, memory, self._mac, options.knobs, options.mtu, self._host, receiver, sender)
+
+    def _check(self, found: Facts | None) -> None:
+        if found is None:
+            raise DeviceError(f"{self.name}: no such interface: see ip link")
+        if found.kind != ETHERNET or len(found.mac) != 6:
+            raise DeviceError(f"{self.name}: is no Ethernet interface: choose another --device")
+        if not found.up:
+            raise DeviceError(f"{self.name}: the interface is down: ip link set {found.name} up")
+        if self._host is not None:
+            if not found.addresses:
+                raise DeviceError(f"{self.name}: the interface has no address: give it one, or use --address")
+            if self._mac not in (b"", found.mac):
+                raise DeviceError(
+                    f"{self.name}: its MAC address is {found.mac.hex(':')}, not {self._mac.hex(':')}: "
+                    "restart, or set it back"
+                )
+
+    def _program(self) -> bytes | None:
+        """What may come in now; None: everything."""
+        if self._host is not None:
+            return filters.of_ports(self._host.ports("udp"), self._host.ports("tcp"))
+        if self._options.packet.addresses:
+            return filters.of_station(self._options.packet.addresses, self._mac)
+        return None
+
+    def lose(self, came: Callable[[], int]) -> None:
+        """See `Device.lose`: the rings stay, with what stands in them and what they count."""
+        for lane in self.lanes:
+            lane.unplug()
+
+    async def reattach(self) -> bool:
+        """See `Device.reattach`. A renamed interface is found by its index, one that was made anew by its name."""
+        try:
+            await self.attach()
+        except DeviceError as error:
+            if str(error) != self._still_away:
+                self._still_away = str(error)
+                log.warning("not back yet: %s", error)
+            return False
+        self._still_away = ""
+        return True
+
+    async def close(self) -> None:
+        """See `Device.close`. The interface is as it was before."""
+        if self._changes is not None:
+            asyncio.get_running_loop().remove_reader(self._changes.fileno())
+            self._changes.close()
+            self._changes = None
+        if self._looking is not None:
+            self._looking.cancel()
+        for lane in self.lanes:
+            lane.close()
+        if self._host is not None:
+            self._host.close()
+
+    # -- Counting and knobs -------------------------------------------------------------------------------------------
+
+    def wire(self) -> WireCounters:
+        """See `Device.wire`, and `PacketLane.counts` for what is counted."""
+        counts = tuple(lane.counts() for lane in self.lanes)
+        return WireCounters(sum(lane.offered for lane in counts), sum(lane.dropped for lane in counts), counts)
+
+    async def apply_knobs(self) -> None:
+        """Nothing to do: the rings keep the size that they were made with."""
+
+    # -- The interface's own address ----------------------------------------------------------------------------------
+
+    async def share(self) -> None:
+        """Begin to share the address with the kernel: listen for what changes. Where there is no `host`, nothing."""
+        if self._host is None:
+            return
+        self._host.on_ports = self._refilter
+        self._host.open_routes()
+        self._changes = open_changes()
+        asyncio.get_running_loop().add_reader(self._changes.fileno(), self._changed)
+
+    def _refilter(self) -> None:
+        for lane in self.lanes:
+            lane.let_in(self._program())
+
+    def _changed(self) -> None:
+        if self._changes is None:
+            return
+        drain_changes(self._changes)
+        self._look_again = True
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        while self._look_again:
+            self._look_again = False
+            found = await in_thread(find, self._interface, self._index)
+            if found is not None and found.index == self._index:
+                self._learn(found)
+
+    def _learn(self, found: Facts) -> None:
+        if found.name != self._interface:
+            log.warning("the interface has another name", extra=fields(device=self.name, name=found.name))
+            self._interface = found.name
+        if self._host is None or not found.addresses:
+            return
+        first = not self._host.addresses
+        if self._host.learn(found.addresses, found.mtu) and not first:
+            shown = ",".join(map(str, found.addresses))
+            log.info("the interface's addresses", extra=fields(device=self.name, addresses=shown, mtu=found.mtu))
+
+
+async def open_device(name: str, options: DeviceOptions) -> PacketDevice:
+    """Open "packet:NAME": NAME is an Ethernet interface that is up.
+
+    Raises:
+        DeviceError, PrivilegeError: see `PacketDevice.attach`.
+    """
+    device = PacketDevice(name, options)
+    try:
+        await device.attach()
+        await device.share()
+    except BaseException:
+        await device.close()
+        raise
+    return device
