@@ -23,6 +23,17 @@ OUTSIDE = ("nsenter", f"--net=/proc/{os.getppid()}/ns/net")
 """Building needs the network, which the test run has left."""
 ENTER = 'mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" && root=$1 && shift && exec chroot "$root" "$@"'
 PORT = 9741
+TEST_TOOLS = {
+    "pytest",
+    "pytest-asyncio",
+    "hypothesis",
+    "iniconfig",
+    "packaging",
+    "pluggy",
+    "pygments",
+    "sortedcontainers",
+}
+"""What the tests of the packet path are run with."""
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -43,6 +54,43 @@ def dist(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     needed = folder / "needed"
     subprocess.run([*pip, "-r", str(clone / "requirements.lock"), "-d", str(needed)], timeout=BUILD_SECONDS, check=True)
     return folder
+
+
+def interpreters() -> list[Path]:
+    """The CPythons of this machine that are supported: Debian's, and those installed beside the one that runs this."""
+    beside = Path(sys.base_prefix).parent.glob("3.*/bin/python3")
+    return [Path("/usr/bin/python3"), *(path for path in sorted(beside) if path.parts[-3] >= "3.11")]
+
+
+@pytest.mark.parametrize("python", interpreters(), ids=lambda python: python.parts[-3])
+def test_the_tests_pass_against_the_installed_wheel(python: Path, clone: Path, tmp_path: Path) -> None:
+    """Without a compiler on PATH, away from the sources; those tests that need no device."""
+    wheels = [*OUTSIDE, str(clone / "deploy/package/wheels.sh"), str(tmp_path), str(python)]
+    subprocess.run(wheels, timeout=BUILD_SECONDS, check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    venv = tmp_path / "venv"
+    program(str(python), "-m", "venv", str(venv))
+    pip = [*OUTSIDE, str(venv / "bin/pip"), "install", "-q", "--no-deps"]
+    pinned = re.findall(
+        r"^(?:[\w.-]+==.*\\\n(?:.*\\\n)*.*)$", (clone / "requirements-dev.lock").read_text(), re.MULTILINE
+    )
+    tools = tmp_path / "tools.lock"
+    tools.write_text("\n".join(lines for lines in pinned if lines.partition("==")[0] in TEST_TOOLS) + "\n")
+    needed = ("-r", str(tools), "-r", str(clone / "requirements.lock"))
+    subprocess.run([*pip, *needed], timeout=BUILD_SECONDS, check=True)
+    subprocess.run([*pip, str(wheel)], timeout=BUILD_SECONDS, check=True)
+    program("cp", "-r", str(clone / "tests"), str(clone / "pyproject.toml"), str(tmp_path))
+    done = subprocess.run(
+        [str(venv / "bin/pytest"), "-q", "tests/pcnet32", "tests/hot", "tests/settings"],
+        cwd=tmp_path,
+        env={"PATH": f"{venv}/bin:/usr/sbin"},
+        capture_output=True,
+        text=True,
+        timeout=BUILD_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
 
 
 @pytest.fixture(scope="module")
