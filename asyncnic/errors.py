@@ -22,3 +22,7 @@ class PrivilegeError(DeviceError):
 
 class DeviceLost(DeviceError):  # noqa: N818 - it says what happened to a device that was fine
     """The device went away while running (TAP deleted, QEMU gone, card pulled)."""
+
+
+class WireEnded(Exception):  # noqa: N818 - it says what happened, and nothing went wrong
+    """The wire has no more frames and never will have: the end of a capture."""

@@ -7,13 +7,13 @@ at. It is not the driver, and does nothing with frames: the nic does.
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from asyncnic.devices import macvtap, packet, qemu, tap, uio
+from asyncnic.devices import macvtap, packet, pcap, qemu, tap, uio
 from asyncnic.devices.backend import Backend
 from asyncnic.devices.device import Device, DeviceOptions
 from asyncnic.lanes.rules import DEFAULT_LANES
 from asyncnic.logs import fields
 
-BACKENDS: Mapping[str, Backend] = {module.SPEC.name: module.SPEC for module in (tap, packet, macvtap, uio, qemu)}
+BACKENDS: Mapping[str, Backend] = {module.SPEC.name: module.SPEC for module in (tap, packet, macvtap, uio, qemu, pcap)}
 """All backends, by name: the one table."""
 
 Opener = Callable[[DeviceOptions], Awaitable[Device]]

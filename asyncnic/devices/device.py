@@ -101,6 +101,7 @@ class Lane(Protocol):
 
         Raises:
             DeviceLost: the wire is gone.
+            WireEnded: the wire has no more frames, and never will have.
         """
 
     def interrupt(self) -> None:

@@ -189,6 +189,10 @@ class Nic:
                 driver.stop_receiving()
         self._life.stop()
 
+    def when_stopped(self, told: Callable[[], None]) -> None:
+        """Call `told` when the nic takes no more frames: it was stopped, or its wire has ended."""
+        self._life.tell(lambda: told() if self._life.ending else None)
+
     async def close(self) -> None:
         """Stop the chips and let go of the device. Frames not delivered by now stay in flight in the last ledger, and
         what was sent and has not left within some 20 ms is counted as a transmit error.

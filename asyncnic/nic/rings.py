@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from asyncnic.devices.device import Device, Lane
-from asyncnic.errors import DeviceLost
+from asyncnic.errors import DeviceLost, WireEnded
 from asyncnic.lanes.turns import Turns
 from asyncnic.logs import fields
 from asyncnic.nic.budget import BudgetControl
@@ -107,9 +107,9 @@ class Rings:
             served = self.lanes[index]
             driver = served.driver
             if drains and life.up:
-                self._poll(served.lane, knobs.tap_queue)
+                self.poll(served.lane, knobs.tap_queue)
             offsets, lengths = driver.collect(budget)
-            if not offsets and life.up and self._poll(served.lane, budget):
+            if not offsets and life.up and self.poll(served.lane, budget):
                 offsets, lengths = driver.collect(budget)
             if offsets:
                 if self._turns.weighted:
@@ -186,13 +186,15 @@ class Rings:
             return standing
         return standing - frames_taken(self._burst, self._count)
 
-    def _poll(self, lane: Lane, limit: int) -> bool:
+    def poll(self, lane: Lane, limit: int) -> bool:
         """Let the lane's chip take up to `limit` frames off its wire. True when a look at its ring may be worth it."""
         try:
             return lane.poll(limit) > 0
         except DeviceLost as error:
             self._life.lose(error)
-            return True
+        except WireEnded:
+            self._life.stop()
+        return True
 
     def _new_turns(self) -> Turns:
         return Turns([lane.name for lane in self.device.lanes], by_lane(self._weights))

@@ -78,6 +78,7 @@ class InProcess:
         self._supervisor = Supervisor(
             self.stack, self.observed.stack, lambda: nic.counters.delivered_frames, nic.abandon_burst
         )
+        nic.when_stopped(self._supervisor.finish)
 
     async def run(self) -> None:
         """See `Engine.run`. Measures the loop's lag meanwhile."""
@@ -87,7 +88,6 @@ class InProcess:
     def finish(self) -> None:
         """See `Engine.finish`."""
         self.nic.stop()
-        self._supervisor.finish()
 
     async def apply_knobs(self) -> None:
         """See `Engine.apply_knobs`."""
