@@ -5,6 +5,7 @@ damaged ends there, with a line in the log.
 """
 
 import logging
+from collections.abc import Callable
 from typing import BinaryIO
 
 from asyncnic.devices.device import DeviceOptions, WireCounters
@@ -100,6 +101,9 @@ class CaptureDevice:
     def wire(self) -> WireCounters:
         """What the file has given; a file drops nothing."""
         return WireCounters(self._lane.handed, 0)
+
+    def lose(self, came: Callable[[], int]) -> None:
+        """Never called: a file is not lost."""
 
     async def apply_knobs(self) -> None:
         """Nothing to do: a file has no queue."""
