@@ -75,8 +75,10 @@ def test_narrow_window_stands_the_drawing_up_and_needs_no_sideways_scrolling(run
                 assert await page.value(
                     "(({ width, height }) => height > width)(document.querySelector('#flow svg').viewBox.baseVal)"
                 )
-                animated = "getComputedStyle(document.querySelector('#flow path.moving')).animationName"
-                assert await page.value(animated) == "none", "the visitor asked for no motion"
+                # A rate is a difference: the first numbers have a sum already, but nothing moves before the second.
+                moving = "document.querySelector('#flow path.moving')"
+                animated = await page.wait_for(f"((path) => path && getComputedStyle(path).animationName)({moving})")
+                assert animated == "none", "the visitor asked for no motion"
                 await look(page, "narrow")
 
     with run(*INET) as service:
