@@ -147,3 +147,17 @@ def test_a_stack_that_never_gets_anywhere(run: Run, tmp_path: Path) -> None:
         assert service.process.wait(PATIENCE) == 0
         ledger = json.loads(service.log.splitlines()[-1])
         assert imbalance(ledger) == 0
+
+
+@LOOPS
+def test_the_kernels_interface_is_deleted_and_back(run: Run, tap_name: str, loop: str) -> None:
+    interface = f"k{tap_name}"
+    make_tap(interface)
+    with run("--loop", loop, "--stack", "kernel", "--kernel-if", interface) as service:
+        program("ip", "link", "del", interface)
+        wait_until(lambda: service.ask("/-/ready")[0] == 503, "not ready")
+        assert f"--kernel-if {interface}: the interface was deleted" in service.ask("/-/ready")[1]
+        make_tap(interface)
+        wait_until(lambda: service.ask("/-/ready")[0] == 200, "ready again")
+        assert "the kernel's interface is back" in service.log
+    program("ip", "link", "del", interface)

@@ -2,59 +2,19 @@
 
 import asyncio
 import hashlib
-import json
+import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from ipaddress import ip_interface
+from contextlib import suppress
+from types import CoroutineType
 
 import pytest
 
-from asyncnic.errors import DeviceError
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.errors import DeviceError, DeviceLost
+from asyncnic.nic.nic import open_nic
 from asyncnic.stacks.kernel.stack import KernelStack
-from tests.wire import Wire, frame, make_tap
-
-MAC = bytes.fromhex("020000000002")
-
-
-def link(name: str) -> dict[str, object]:
-    shown = subprocess.run(["ip", "-j", "addr", "show", name], capture_output=True, text=True, check=True).stdout
-    found: dict[str, object] = json.loads(shown)[0]
-    return found
-
-
-@asynccontextmanager
-async def running(tap: str, interface: str, *addresses: str) -> AsyncIterator[tuple[Nic, KernelStack]]:
-    make_tap(tap)
-    if not any(":" in address for address in addresses):
-        make_tap(interface)  # which knows no IPv6 and says nothing of its own
-    async with open_nic(f"tap:{tap}", mac=MAC, mtu=1400) as nic:
-        stack = KernelStack(nic, interface, [ip_interface(address) for address in addresses])
-        await stack.set_up()
-        task = asyncio.create_task(stack.run())
-        try:
-            yield nic, stack
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            stack.close()
-            stack.close()
-
-
-@pytest.fixture
-def interface(tap_name: str) -> Iterator[str]:
-    name = f"k{tap_name}"
-    yield name
-    subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
-
-
-async def until(found: object) -> None:
-    assert callable(found)
-    async with asyncio.timeout(5):
-        while not found():
-            await asyncio.sleep(0.002)
+from tests.stacks.kernel.rig import link, running, until
+from tests.wire import MAC, Wire, frame, make_tap
 
 
 async def test_the_interface_is_the_nic_by_mac_mtu_and_addresses(tap_name: str, interface: str) -> None:
@@ -73,7 +33,7 @@ async def test_frames_reach_the_kernel_and_add_up(tap_name: str, interface: str)
         wire.send(*(frame(MAC, i) for i in range(10)))
         assert [await asyncio.to_thread(listener.receive) for _ in range(10)] == [frame(MAC, i) for i in range(10)]
         await until(lambda: nic.ledger().delivered == 10)
-        assert stack.outcomes()["kernel"] == {"handed": 10, "refused": 0}
+        assert stack.outcomes()["kernel"] == {"handed": 10, "refused": 0, "no_interface": 0}
         assert nic.ledger().imbalance == 0
         listener.close()
         wire.close()
@@ -86,7 +46,7 @@ async def test_what_the_kernel_sends_leaves_by_the_nic(tap_name: str, interface:
         assert [await asyncio.to_thread(wire.receive) for _ in range(200)] == [
             frame(b"\xff" * 6, i) for i in range(200)
         ]
-        assert stack.outcomes()["kernel_transmit"] == {"sent": 200, "queue_full": 0}
+        assert stack.outcomes()["kernel_transmit"] == {"sent": 200, "unsent": 0, "queue_full": 0}
         wire.close()
         kernel.close()
 
@@ -97,8 +57,74 @@ async def test_a_refusal_of_the_kernel_is_counted(tap_name: str, interface: str)
         wire = Wire(tap_name)
         wire.send(*(frame(MAC, i) for i in range(3)))
         await until(lambda: nic.ledger().delivered == 3)
-        assert stack.outcomes()["kernel"] == {"handed": 0, "refused": 3}
+        assert stack.outcomes()["kernel"] == {"handed": 0, "refused": 3, "no_interface": 0}
         wire.close()
+
+
+async def test_frames_that_the_stack_is_cancelled_with_are_neither_delivered_nor_counted(
+    tap_name: str, interface: str
+) -> None:
+    """It waits for a descriptor that takes no more (a socket here: a TAP pushes back when its frames pile up)."""
+    make_tap(tap_name)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    async with open_nic(f"tap:{tap_name}", mac=MAC) as nic:
+        stack = KernelStack(nic, interface, [])
+        await stack.set_up()
+        tap, stack.interface.fd = stack.interface.fd, ours.fileno()
+        filled = 0
+        with suppress(BlockingIOError):
+            while True:
+                filled += bool(ours.send(bytes(60)))
+        wire = Wire(tap_name)
+        wire.send(*(frame(MAC, i) for i in range(3)))
+        task = asyncio.create_task(stack.run())
+        await until(lambda: "_writable" in awaits(task))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert stack.outcomes()["kernel"] == {"handed": 0, "refused": 0, "no_interface": 0}
+        nic.abandon_burst()
+        assert nic.ledger().delivered == 0
+        assert nic.ledger().imbalance == 0
+
+        again = asyncio.create_task(stack.run())
+        await until(lambda: "_writable" in awaits(again))
+        for _ in range(filled):
+            theirs.recv(100)
+        assert [await asyncio.to_thread(theirs.recv, 100) for _ in range(3)] == [frame(MAC, i) for i in range(3)]
+        await until(lambda: nic.ledger().delivered == 3)
+        assert stack.outcomes()["kernel"] == {"handed": 3, "refused": 0, "no_interface": 0}
+        assert nic.ledger().imbalance == 0
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+        stack.interface.fd = tap
+        stack.close()
+        wire.close()
+    ours.close()
+    theirs.close()
+
+
+def awaits(task: asyncio.Task[None]) -> list[str]:
+    """The coroutines that a task is in, from the outermost on."""
+    names = []
+    inner: object = task.get_coro()
+    while isinstance(inner, CoroutineType):
+        names.append(inner.cr_code.co_name)
+        inner = inner.cr_await
+    return names
+
+
+async def test_the_frame_in_hand_is_counted_when_the_stack_ends_without_room_for_it(
+    tap_name: str, interface: str
+) -> None:
+    async with running(tap_name, interface) as (nic, stack):
+        kernel = Wire(interface)
+        kernel.send(frame(b"\xff" * 6))
+        subprocess.run(["ip", "link", "del", tap_name], check=True)
+        nic._life.lose(DeviceLost("deleted"))  # before the frame is read
+        await until(lambda: any(task.get_name() == "asyncnic sends the kernel's frame" for task in asyncio.all_tasks()))
+        kernel.close()
+    assert stack.outcomes()["kernel_transmit"] == {"sent": 0, "unsent": 1, "queue_full": 0}
 
 
 async def test_the_carrier_follows_the_device(tap_name: str, interface: str) -> None:
