@@ -133,6 +133,14 @@ class Device(Protocol):
             DeviceLost: the wire or the chip is gone, and `lose` has not been called.
         """
 
+    def no_link(self) -> str:
+        """Why the wire carries nothing though it is there, in a few words ("the interface is down"); empty: it does, or
+        it cannot be asked. It is not lost, and nobody but whoever set it down brings it back.
+
+        Raises:
+            DeviceLost: as `wire`.
+        """
+
     def lose(self, came: Callable[[], int]) -> None:
         """The device is lost: count for the last time. Nothing comes of its lanes until `reattach`. Idempotent.
 

@@ -10,13 +10,14 @@ import errno
 import ipaddress
 import os
 import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyroute2 import IPRoute
 from pyroute2.netlink import NLM_F_REQUEST, NLMSG_ERROR, nlmsg
 from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl import RTM_GETSTATS, RTMGRP_LINK
+from pyroute2.netlink.rtnl import RTM_GETLINK, RTM_GETSTATS, RTMGRP_LINK
 from pyroute2.netlink.rtnl.ifstatsmsg import ifstatsmsg
 
 from asyncnic.errors import DeviceError, DeviceLost, PrivilegeError
@@ -26,6 +27,9 @@ from asyncnic.linux.thread import in_thread
 
 _LINK_64 = 1  # IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64)
 _ANSWER = 65536
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port
+_LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+_UP, _LOWER_UP = 0x1, 0x10000
 GONE = "the interface was deleted, or moved to another network namespace"
 
 
@@ -71,32 +75,48 @@ class LinkCounters:
         Raises:
             DeviceLost: the interface is gone.
         """
-        self._sequence += 1
         request = ifstatsmsg()
         request["ifindex"] = self._index
         request["filter_mask"] = _LINK_64
-        header = request["header"]
-        header["type"], header["flags"], header["sequence_number"] = RTM_GETSTATS, NLM_F_REQUEST, self._sequence
         request.encode()
-        try:
-            self._socket.send(request.data)
-            answer = self._receive()
-        except OSError as error:
-            raise DeviceLost(f"its counters cannot be read: {error.strerror or error}") from None
-        if answer["header"]["type"] == NLMSG_ERROR:
-            raise DeviceLost(GONE)
+        answer = ifstatsmsg(self._ask(RTM_GETSTATS, request.data[_HEADER.size :]))
+        answer.decode()
         stats: dict[str, int] = answer.get_attr("IFLA_STATS_LINK_64")
         return stats
 
-    def _receive(self) -> ifstatsmsg:
-        """The answer to the last request. It is there when the request has been sent; so are those to earlier ones that
-        were not read then.
+    def no_link(self) -> str:
+        """Why the interface carries nothing though it is there; empty: it does.
+
+        Raises:
+            DeviceLost: the interface is gone.
         """
-        while True:
-            answer = ifstatsmsg(self._socket.recv(_ANSWER))
-            answer.decode()
-            if answer["header"]["sequence_number"] == self._sequence:
-                return answer
+        answer = self._ask(RTM_GETLINK, _LINK.pack(socket.AF_UNSPEC, 0, self._index, 0, 0))
+        flags = _LINK.unpack_from(answer, _HEADER.size)[3]
+        if not flags & _UP:
+            return "the interface is down"
+        return "" if flags & _LOWER_UP else "the interface has no carrier"
+
+    def _ask(self, kind: int, body: bytes) -> bytes:
+        """The answer to one request. It is there when the request has been sent; so are those to earlier ones that were
+        not read then.
+
+        Raises:
+            DeviceLost: the interface is gone, or the kernel does not answer.
+        """
+        self._sequence += 1
+        header = _HEADER.pack(_HEADER.size + len(body), kind, NLM_F_REQUEST, self._sequence, 0)
+        try:
+            self._socket.send(header + body)
+            while True:
+                answer = self._socket.recv(_ANSWER)
+                _, answered, _, sequence, _ = _HEADER.unpack_from(answer)
+                if sequence == self._sequence:
+                    break
+        except OSError as error:
+            raise DeviceLost(f"its counters cannot be read: {error.strerror or error}") from None
+        if answered == NLMSG_ERROR:
+            raise DeviceLost(GONE)
+        return answer
 
     def close(self) -> None:
         """Close the netlink socket."""

@@ -89,6 +89,7 @@ class Faults:
                     _look_at(lane)
                 if looks % WIRE_LOOKS == 0:
                     self._device.wire()
+                    self._life.link(self._device.no_link())
             except DeviceLost as error:
                 self._life.lose(error)
 

@@ -46,14 +46,7 @@ _DELIVERIES: Mapping[str, Callable[[Rings, Waiting, Background], Delivery]] = {
     "direct": DirectDelivery,
     "queue": QueueDelivery,
 }
-_REGISTERS = (
-    reg.CSR_STATUS,
-    reg.INTERRUPT_MASK,
-    reg.FEATURES,
-    reg.EXTENDED_CONTROL,
-    reg.MODE,
-    reg.MISSED_FRAMES,
-)
+_REGISTERS = (reg.CSR_STATUS, reg.INTERRUPT_MASK, reg.FEATURES, reg.EXTENDED_CONTROL, reg.MODE, reg.MISSED_FRAMES)
 _BCRS = (reg.BCR_LINK_LED, reg.BCR_BURST_CONTROL, reg.BCR_SOFTWARE_STYLE)
 
 
@@ -176,8 +169,13 @@ class Nic:
 
     @property
     def device_up(self) -> bool:
-        """Whether the device is attached and its chip runs."""
-        return self._life.present
+        """Whether the device is attached, its chip runs and its wire has a link."""
+        return self._life.present and not self._life.no_link
+
+    @property
+    def no_link(self) -> str:
+        """Why the wire of a device that is there carries nothing; empty: it does."""
+        return self._life.no_link
 
     def stop(self) -> None:
         """Take no more frames. Iteration delivers what the rings hold and then ends."""

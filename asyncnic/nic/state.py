@@ -111,12 +111,14 @@ class Life:
         up: frames come off the wire.
         present: there is a chip that answers.
         ending: the nic was stopped.
+        no_link: why the wire of a device that is there carries nothing; empty: it does.
     """
 
-    __slots__ = ("_told", "_waiters", "ending", "name", "present", "state", "up")
+    __slots__ = ("_told", "_waiters", "ending", "name", "no_link", "present", "state", "up")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.no_link = ""
         self._told: list[Callable[[], None]] = []
         self._waiters: set[asyncio.Future[None]] = set()
         self._become(State.UP)
@@ -140,6 +142,12 @@ class Life:
             log.error("%s: lost: %s%s", self.name, error, "" if self.ending else "; waiting for it to come back")
             self._become(State.ORPHANED if self.ending else State.LOST)
 
+    def link(self, missing: str) -> None:
+        """The wire's link: why there is none, or empty. The state stays: frames that come are taken all the same."""
+        if missing != self.no_link:
+            log.warning("%s: %s", self.name, missing or "the interface is up again")
+            self.no_link = missing
+
     def back(self) -> None:
         """The lost device works again. Nothing where it is not waited for any more."""
         if self.state is State.LOST:
@@ -160,6 +168,8 @@ class Life:
         self.up = state is State.UP
         self.present = state in (State.UP, State.STOPPING)
         self.ending = state not in (State.UP, State.LOST)
+        if not self.present:
+            self.no_link = ""  # there is no wire
         for changed in self._told:
             changed()
         for waiter in self._waiters:

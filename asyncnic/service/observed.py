@@ -37,6 +37,8 @@ class NicView(Protocol):
     @property
     def device_up(self) -> bool: ...
     @property
+    def no_link(self) -> str: ...
+    @property
     def chip(self) -> str: ...
     @property
     def mac(self) -> bytes: ...
@@ -142,6 +144,8 @@ class Observed:
         """Why the service is not ready, in one line; empty: it is."""
         if self.phase != "running":
             return self.phase
+        if self.nic.no_link:
+            return f"device {self.nic.device.name}: {self.nic.no_link}"
         if not self.nic.device_up:
             return f"device {self.nic.device.name} is lost"
         return self.stack.down or self.stack_trouble()

@@ -129,7 +129,9 @@ class NicCollector(Collector):
         yield self._gauge("queue_frames", "Frames in the delivery queue; direct delivery has none.", nic.queue_frames)
         text = "Frames that the delivery queue may hold; 0 for direct delivery."
         yield self._gauge("queue_limit_frames", text, observed.queue_limit)
-        yield self._gauge("device_up", "1 while the device is attached and its chip runs.", int(nic.device_up))
+        yield self._gauge(
+            "device_up", "1 while the device is attached, its chip runs and its link is up.", int(nic.device_up)
+        )
         yield self._gauge("workers", "Processes that share the frames.", observed.workforce.count)
         text = "Times that one of several workers ended without being asked to, and was started again."
         yield self._counter("worker_restarts", text, observed.workforce.restarts)

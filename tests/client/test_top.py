@@ -75,6 +75,8 @@ def test_memory_is_bounded() -> None:
 def test_what_is_wrong_is_in_the_first_line() -> None:
     lost = json.loads(json.dumps(stats(observe(FakeNic(device_up=False)), 165.0)))
     assert "device tap:golden0 is lost" in screen(View(lost))[0]
+    down = json.loads(json.dumps(stats(observe(FakeNic(device_up=False, no_link="the interface is down")), 165.0)))
+    assert "device tap:golden0: the interface is down" in screen(View(down))[0]
 
 
 def test_every_shown_knob_is_live() -> None:

@@ -106,6 +106,8 @@ class PlayedDevice:
         self.lanes = tuple(PlayedLane("abc"[number], size, knobs) for number in range(lanes))
         self.may_come_back = False
         self.attempts = 0
+        self.missing = ""
+        """What `no_link` says."""
         self.error: Exception | None = None
         """What an attempt to come back raises."""
 
@@ -118,6 +120,9 @@ class PlayedDevice:
     def wire(self) -> WireCounters | None:
         lanes = tuple(LaneCounters(lane.read + lane.dropped, lane.dropped) for lane in self.lanes)
         return WireCounters(sum(lane.offered for lane in lanes), sum(lane.dropped for lane in lanes), lanes)
+
+    def no_link(self) -> str:
+        return self.missing
 
     def lose(self, came: Callable[[], int]) -> None:
         """Its counters are its lanes' own: there is nothing to settle."""

@@ -161,6 +161,23 @@ async def test_a_lost_device_is_not_ready_until_it_is_back(tap_name: str) -> Non
         assert await asyncio.wait_for(task, 10) == 0
 
 
+async def test_a_device_that_is_set_down_is_not_ready_until_it_is_up(tap_name: str) -> None:
+    ip("tuntap", "add", tap_name, "mode", "tap")
+    async with serving(tap_name, stack="sink") as (url, task):
+        ip("link", "set", tap_name, "down")
+        async with asyncio.timeout(10):
+            while (await ask(url + "/-/ready"))[0] != 503:
+                await asyncio.sleep(0.02)
+        assert f"tap:{tap_name}: the interface is down" in (await ask(url + "/-/ready"))[1]
+        assert f'asyncnic_device_up{{device="tap:{tap_name}"}} 0.0' in (await ask(url + "/metrics"))[1]
+        ip("link", "set", tap_name, "up")
+        async with asyncio.timeout(10):
+            while (await ask(url + "/-/ready"))[0] != 200:
+                await asyncio.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await asyncio.wait_for(task, 10) == 0
+
+
 async def test_the_loop_lag_is_what_a_timer_is_late() -> None:
     histogram = Histogram(SECONDS)
     task = asyncio.create_task(measure_lag(histogram))

@@ -46,6 +46,7 @@ class FakeNic:
 
     device: FakeDevice = field(default_factory=FakeDevice)
     device_up: bool = True
+    no_link: str = ""
     chip: str = "Am79C970A"
     mac: bytes = bytes.fromhex("02005e100001")
     knobs: Knobs = field(default_factory=Knobs)

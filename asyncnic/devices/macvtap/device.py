@@ -184,6 +184,10 @@ class MacvtapDevice:
             count.came(self.lanes[0].read_frames)
         return WireCounters(count.taken + count.dropped, count.dropped, lost=count.lost)
 
+    def no_link(self) -> str:
+        """See `Device.no_link`."""
+        return self._link.no_link() if self._link is not None else ""
+
     def lose(self, came: Callable[[], int]) -> None:
         """See `Device.lose`: what counts then is what was read, and the drops as last seen."""
         self._settle()

@@ -256,6 +256,10 @@ class QemuDevice:
             raise DeviceLost(ENDED)
         return counters
 
+    def no_link(self) -> str:
+        """See `Device.no_link`. The chip does not know: QEMU tells it of no TAP's state."""
+        return self._wire.no_link()
+
     def lose(self, came: Callable[[], int]) -> None:
         """See `Device.lose`. The machine is ended: one that hangs might go on some day, and read frames."""
         if not self._lost:

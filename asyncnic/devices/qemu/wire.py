@@ -66,6 +66,9 @@ class Wire(Protocol):
             DeviceLost: the wire is gone.
         """
 
+    def no_link(self) -> str:
+        """See `asyncnic.devices.device.Device.no_link`."""
+
     def begin(self) -> None:
         """Begin to count: for a chip that has just started, the gate closed."""
 
@@ -119,6 +122,9 @@ class SocketWire:
 
     def counters(self) -> None:
         return None
+
+    def no_link(self) -> str:
+        return ""
 
     async def apply_knobs(self) -> None:
         pass
@@ -227,6 +233,9 @@ class TapWire:
         if self._counting and self._link is not None:
             count.update(*self._link.read())
         return WireCounters(count.taken + count.dropped, count.dropped, lost=count.lost)
+
+    def no_link(self) -> str:
+        return self._link.no_link() if self._link is not None else ""
 
     async def apply_knobs(self) -> None:
         knobs = self._options.knobs

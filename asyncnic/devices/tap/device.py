@@ -107,6 +107,10 @@ class TapDevice:
             shed_total=counts.shed_total,
         )
 
+    def no_link(self) -> str:
+        """See `Device.no_link`."""
+        return self._link.no_link() if self._link is not None else ""
+
     def lose(self, came: Callable[[], int]) -> None:
         """See `Device.lose`: what counts then is what was read, and the drops as last seen."""
         self._settle()

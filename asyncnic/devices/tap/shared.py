@@ -140,6 +140,10 @@ class SharedTap:
             self._count.update(*self._link.read())
         return WireCounters(self._count.taken + self._count.dropped, self._count.dropped)
 
+    def no_link(self) -> str:
+        """See `Device.no_link`."""
+        return self._link.no_link() if self._link is not None else ""
+
     def lose(self, read: int) -> None:
         """Count no further on a TAP that is gone, its counters with it: what counts is what was read, and the drops as
         last seen. Its readers may say later how much that was: then lose it again.

@@ -30,6 +30,10 @@ class QueueDevice:
         read = [lane.read_frames for lane in self.lanes]
         return WireCounters(sum(read), 0, tuple(LaneCounters(frames, 0) for frames in read))
 
+    def no_link(self) -> str:
+        """See `Device.no_link`. The TAP's owner sees it."""
+        return ""
+
     def replace(self, descriptors: Sequence[int]) -> None:
         """Take these descriptors, one a lane, at the next `reattach`; they are the device's from now on."""
         _close(self._fresh)

@@ -139,6 +139,10 @@ class UioDevice:
         """None: nobody counts what a real wire offers to a card."""
         return None
 
+    def no_link(self) -> str:
+        """See `Device.no_link`. Which LED register tells of the link is the board's choice: it is not asked."""
+        return ""
+
     def lose(self, came: Callable[[], int]) -> None:
         """See `Device.lose`. There is nothing to count, and a card that was pulled takes no frames."""
 

@@ -239,11 +239,23 @@ class WorkerGroup:
     def _show(self, before: int, told: bool) -> None:
         """Show what is known; see `Books.cut`."""
         cut = self._books.cut(self._snapshots(), before, self._wire(), told)
-        self._nic.show(cut, bool(self._tap.queues))
+        self._nic.show(cut, bool(self._tap.queues), self._no_link())
         observed, counted = self.observed, self._nic.counted
         add(counted.loop_lag, Buckets.of(self._lag)).put_into(observed.loop_lag)
         observed.stack.failures = counted.stack_failures
         observed.stack.down = next((why for worker in self._workers if (why := _down(worker))), "")
+
+    def _no_link(self) -> str:
+        """Why the TAP carries nothing though it is there; that this has changed is logged."""
+        missing = ""
+        with suppress(DeviceLost):  # the next look at its counters finds that out
+            missing = self._tap.no_link()
+        if missing != self._nic.no_link and self._tap.queues:
+            said = fields(device=self._tap.name, problem=missing) if missing else fields(device=self._tap.name)
+            log.warning(
+                "the TAP is there and carries nothing" if missing else "the TAP carries frames again", extra=said
+            )
+        return missing
 
     def _snapshots(self) -> list[Snapshot]:
         return [worker.snapshot for worker in self._workers if worker.snapshot is not None]

@@ -37,6 +37,7 @@ class MergedNic:
         self.device = device
         self.knobs = knobs
         self.device_up = False
+        self.no_link = ""
         self.burst_frames = Histogram(BURST_FRAMES)
         self.delivery_seconds = Histogram(SECONDS)
         self.counted = Counted()
@@ -44,13 +45,20 @@ class MergedNic:
         self._last_lane = parse_lanes(knobs.lane)[-1].name
         self._accounts = Accounts(0, {})
 
-    def show(self, cut: Cut, up: bool) -> None:
-        """Show a new cut. `up`: whether the TAP is there."""
+    def show(self, cut: Cut, up: bool, no_link: str = "") -> None:
+        """Show a new cut.
+
+        Args:
+            up: whether the TAP is there.
+            no_link: why a TAP that is there carries nothing; empty: it does.
+        """
         self._snapshots = snapshots = cut.snapshots
         self.counted = counted = total(snapshots, cut.gone)
         counted.burst_frames.put_into(self.burst_frames)
         counted.delivery_seconds.put_into(self.delivery_seconds)
-        self.device_up = up and bool(snapshots) and all(snapshot.standing.device_up for snapshot in snapshots)
+        up = up and not no_link and bool(snapshots)
+        self.no_link = no_link
+        self.device_up = up and all(snapshot.standing.device_up for snapshot in snapshots)
         if self.knobs.rx_budget_auto and snapshots:
             self.knobs.rx_budget = max(snapshot.standing.rx_budget for snapshot in snapshots)
         # What belongs to nobody is booked on the last lane, which takes what no rule is for.

@@ -13,6 +13,7 @@ from asyncnic.service.workers.group import WorkerGroup, open_workers
 from asyncnic.settings.model import load
 from tests.service.workers.serving import (
     HOST,
+    MAC,
     PATIENCE,
     make_shared_tap,
     send,
@@ -156,6 +157,31 @@ async def test_a_tap_that_was_deleted_is_waited_for(tap_name: str) -> None:
         await until_delivered(group, delivered + 100)
         assert group.observed.nic.ledger().imbalance == 0
         assert group.observed.workforce.restarts == 0
+
+
+async def test_a_tap_that_is_set_down_is_told_of_until_it_is_up(
+    tap_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_shared_tap(tap_name)
+    async with workers(tap_name) as group:
+        group.observed.phase = "running"
+        subprocess.run(["ip", "link", "set", tap_name, "down"], check=True)
+        async with asyncio.timeout(PATIENCE):
+            while group.observed.nic.device_up:
+                await asyncio.sleep(0.05)
+        assert group.observed.not_ready == f"device tap:{tap_name}: the interface is down"
+        assert "carries nothing" in caplog.text
+        subprocess.run(["ip", "link", "set", tap_name, "up"], check=True)
+        async with asyncio.timeout(PATIENCE):
+            while not group.observed.nic.device_up:
+                await asyncio.sleep(0.05)
+        assert group.observed.not_ready == ""
+        assert "carries frames again" in caplog.text
+        # What the kernel knew of its neighbour went with the link.
+        subprocess.run(["ip", "neighbour", "add", HOST, "lladdr", MAC, "dev", tap_name], check=True)
+        await asyncio.to_thread(send, 100)
+        await until_delivered(group, 100)
+        assert group.observed.nic.ledger().imbalance == 0
 
 
 async def test_a_stack_that_raises_is_started_again_in_its_worker(
