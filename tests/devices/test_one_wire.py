@@ -13,9 +13,11 @@ import pytest
 
 from asyncnic.devices import open_device
 from asyncnic.devices.device import Device, DeviceOptions
+from asyncnic.devices.macvtap.link import find, open_queue
 from asyncnic.devices.tap.shared import SharedTap
 from asyncnic.errors import DeviceError
 from asyncnic.linux import bpf, tun
+from asyncnic.linux.thread import in_thread
 from asyncnic.nic.nic import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.devices.test_attachment import Host
@@ -75,12 +77,12 @@ async def test_of_two_that_start_at_once_one_gets_it(tap_name: str, backends: tu
         await got[0].close()
 
 
-async def receive_one(name: str) -> bytes:
-    """The next frame of type IPv4 that a nic on the TAP gets, the whole of it."""
-    async with asyncio.timeout(10), open_nic(f"tap:{name}", mac=MAC) as nic:
+async def receive_one(device: str, host: str) -> bytes:
+    """The next frame of type IPv4 that a nic gets from the kernel's interface `host`, the whole of it."""
+    async with asyncio.timeout(10), open_nic(device, mac=MAC) as nic:
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        subprocess.run(["ip", "addr", "add", "192.0.2.1/24", "dev", name], check=True)
-        neighbour = ["ip", "neigh", "add", "192.0.2.2", "lladdr", MAC.hex(":"), "dev", name]
+        subprocess.run(["ip", "addr", "add", "192.0.2.1/24", "dev", host], check=True)
+        neighbour = ["ip", "neigh", "add", "192.0.2.2", "lladdr", MAC.hex(":"), "dev", host]
         subprocess.run(neighbour, check=True)
         sender.sendto(bytes(range(200)), ("192.0.2.2", 9))
         sender.close()
@@ -90,18 +92,38 @@ async def receive_one(name: str) -> bytes:
     raise AssertionError("no frame came")
 
 
-def leave_offloads_on(name: str) -> None:
-    fd = tun.attach(name)
+def leave_offloads_on(fd: int) -> None:
     fcntl.ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4)
     os.close(fd)
 
 
-@pytest.mark.parametrize("multi_queue", [True, False])
-async def test_checksums_are_whole_though_the_last_user_left_offloads_on(tap_name: str, multi_queue: bool) -> None:
-    subprocess.run(["ip", "tuntap", "add", tap_name, "mode", "tap", *["multi_queue"] * multi_queue], check=True)
-    keep_quiet(tap_name)
-    leave_offloads_on(tap_name)
-    one = await receive_one(tap_name)
+def make_macvtap(name: str) -> str:
+    """A macvtap beforehand on one end of a veth; the other end, which is up."""
+    Host("macvtap", name).make()
+    for command in (
+        ["ip", "link", "set", name, "up"],
+        ["ip", "link", "set", f"{name}p", "up"],
+        ["ip", "link", "add", "link", name, "name", f"{name}m", "address", MAC.hex(":"), "type", "macvtap"],
+    ):
+        subprocess.run(command, check=True)
+    keep_quiet(f"{name}p")
+    return f"{name}p"
+
+
+@pytest.mark.parametrize("kind", ["tap", "tap with several queues", "macvtap"])
+async def test_checksums_are_whole_though_the_last_user_left_offloads_on(tap_name: str, kind: str) -> None:
+    if kind == "macvtap":
+        device, host = f"macvtap:{tap_name}m", make_macvtap(tap_name)
+        link = await in_thread(find, f"{tap_name}m")
+        assert link is not None
+        leave_offloads_on(await in_thread(open_queue, link))
+    else:
+        several = kind == "tap with several queues"
+        subprocess.run(["ip", "tuntap", "add", tap_name, "mode", "tap", *["multi_queue"] * several], check=True)
+        keep_quiet(tap_name)
+        device, host = f"tap:{tap_name}", tap_name
+        leave_offloads_on(tun.attach(tap_name))
+    one = await receive_one(device, host)
     udp = one[34:242]
     pseudo = one[26:34] + struct.pack("!HH", 17, len(udp))
     assert sum(struct.unpack(f"!{(len(pseudo) + len(udp)) // 2}H", pseudo + udp)) % 0xFFFF == 0
