@@ -84,6 +84,13 @@ class Lane(Protocol):
     driver runs the chip promiscuous and filters itself, so that no filtered frame looks like a lost one."""
 
     @property
+    def doorbell(self) -> Callable[[], None] | None:
+        """Where the chip is in this process: makes it look at its transmit ring now, as a write of TDMD would. Such a
+        chip needs no acknowledgement: frames make `fileno` readable whether its line is up or not. None: it is
+        somewhere else, and has registers only.
+        """
+
+    @property
     def port(self) -> Port:
         """The chip."""
 

@@ -26,6 +26,10 @@ class DepthControl:
         self.depth: int | None = None
         """Frames that may wait, in overload; None: as many as there is room for."""
 
+    def calm(self, silent: bool) -> bool:
+        """Whether a look that found the wire `silent` has nothing to say: it was so before, and the depth is all."""
+        return silent and self._window_start is None
+
     def observe(self, now: float, frames: int, silent: bool, overflowed: int, target_age: float) -> bool:
         """Note that `frames` were read at `now`, and whether the wire then had no more. True when `depth` has changed.
 

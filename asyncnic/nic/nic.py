@@ -388,6 +388,7 @@ async def run_nic(
                 max_frame=mtu + ETHERNET_OVERHEAD,
                 mac=mac,
                 filters=not lane.counts_filtered,
+                doorbell=lane.doorbell,
                 promiscuous=promiscuous,
                 pause=time.sleep,
             )

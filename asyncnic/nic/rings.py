@@ -70,6 +70,7 @@ class Rings:
         """The lane whose burst is in hand, or was last."""
         self._life = life
         self._kick = kick
+        self._slots = drivers[0].tx.slots
         self._weights = knobs.lane_weight
         self._turns = self._new_turns()
         self._burst: Burst | None = None
@@ -91,7 +92,8 @@ class Rings:
         Raises:
             TakenError: see `hand_back_burst`; no burst was taken.
         """
-        self.hand_back_burst()
+        if self._burst is not None or self._slots.unseen:
+            self.hand_back_burst()
         life, knobs = self._life, self.knobs
         if life.state is State.CLOSED:
             return None

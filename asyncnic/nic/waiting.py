@@ -11,7 +11,6 @@ from asyncnic.errors import DeviceLost
 from asyncnic.nic.faults import Faults
 from asyncnic.nic.rings import Rings
 from asyncnic.nic.state import Life, State
-from asyncnic.pcnet32.model.chip import Am79C970A
 
 POLL_INTERVAL = 0.001
 """Seconds between looks at the ring of a device that has no interrupt."""
@@ -37,9 +36,7 @@ class Waiting:
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._watched: set[int] = set()
-        self._lanes: dict[
-            int, Lane
-        ] = {}  # lanes by descriptor, of those whose chip raises its line again without being acknowledged
+        self._lanes: dict[int, Lane] = {}  # by descriptor, those whose chip needs no acknowledgement
         self._ready: set[int] = set()  # of those watched, the ones that were readable since we last waited
         life.tell(self._changed)
 
@@ -103,7 +100,7 @@ class Waiting:
             elif fd != NEVER and fd not in self._watched:
                 self._loop.add_reader(fd, self._readable, fd)
                 self._watched.add(fd)
-                if isinstance(served.lane.port, Am79C970A):
+                if served.lane.doorbell is not None:
                     self._lanes[fd] = served.lane
         timer = self._loop.call_later(POLL_INTERVAL, self.wake) if polled else None
         try:

@@ -34,6 +34,18 @@ def test_a_wire_that_falls_silent_keeps_all_its_depth() -> None:
     assert wire.control.depth is None
 
 
+def test_a_look_that_has_nothing_to_say_is_one_that_changes_nothing() -> None:
+    wire = Wire()
+    assert wire.control.calm(True)
+    assert not wire.control.calm(False)
+    assert not wire.control.observe(0.0, 9, True, 5, AGE)
+    wire.load(1.0, 33_000, overflows=True)
+    assert not wire.control.calm(True)  # the depth is to be given back
+    wire.load(STEP, 33_000, silent=True)
+    assert wire.control.calm(True)
+    assert wire.control.depth is None
+
+
 def test_a_wire_that_is_never_silent_and_loses_nothing_keeps_all_its_depth() -> None:
     wire = Wire()
     wire.load(1.0, 33_000)

@@ -35,6 +35,7 @@ class CaptureLane:
         self.handed = 0
         self._port = Am79C970A(memory, mac, lambda frame: True)
         self._port.link_up = True
+        self.doorbell = self._port.demand
         self._frames = iter(capture)
         self._knobs = options.knobs
         self._ended = False

@@ -194,6 +194,7 @@ class QemuLane:
     """The one lane of QEMU's chip; see `asyncnic.devices.device.Lane`."""
 
     counts_filtered = False
+    doorbell = None
     filtered = 0
 
     def __init__(self, name: str, port: QemuPort) -> None:

@@ -29,6 +29,7 @@ class TapLane:
     def __init__(self, name: str, memory: DmaMemory, mac: bytes, knobs: Knobs) -> None:
         self.name = name
         self.port = Am79C970A(memory, mac, self._send)
+        self.doorbell = self.port.demand
         self._knobs = knobs
         self._file: io.FileIO | None = None
         self._reads = True
@@ -96,6 +97,8 @@ class TapLane:
             self._trust = PATIENCE
             if taken:
                 steering.frames_read(self._index, taken)
+            if self._depth.calm(self.port.silent):
+                return taken
             overflowed, age = steering.overflowed(self._index), self._knobs.target_age
             if self._depth.observe(time.monotonic(), taken, self.port.silent, overflowed, age):
                 steering.shorten(self._index, self._depth.depth)

@@ -68,6 +68,7 @@ class Driver:
             rejects.
         pause: sleeps for some seconds; silicon wants 1 ms after a reset (fact sheet 2.2).
         promiscuous: take every frame, whoever it is for; then nobody filters.
+        doorbell: what to call in place of a write of TDMD, where the chip has such a thing.
     """
 
     def __init__(
@@ -81,11 +82,13 @@ class Driver:
         filters: bool,
         pause: Callable[[float], None],
         promiscuous: bool = False,
+        doorbell: Callable[[], None] | None = None,
     ) -> None:
         layout = Layout.of(rx_ring, tx_ring)
         self._port = port
         self._layout = layout
         self._pause = pause
+        self._doorbell = doorbell
         self._filters = filters and not promiscuous
         self._all = filters or promiscuous  # what the chip itself lets in
         self._ladrf = 0
@@ -258,6 +261,9 @@ class Driver:
     def kick(self) -> None:
         """Make the card look at the transmit ring now. INEA rides on every CSR0 write, so it is kept as it is."""
         self.tx.slots.unseen = 0
+        if self._doorbell is not None:
+            self._doorbell()
+            return
         self.write_csr(reg.CSR_STATUS, reg.CSR0_TDMD | (reg.CSR0_INEA if self._interrupts_on else 0))
 
     # -- Registers ----------------------------------------------------------------------------------------------------

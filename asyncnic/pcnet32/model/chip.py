@@ -97,8 +97,16 @@ class Am79C970A:
     def _after_wire(self) -> None:
         if self.quirks.polls_on_access:
             self._look_around()
-        else:
+        elif not self._core.interrupt_line:  # what comes off the wire adds causes, and takes none away
             self._core.update_interrupt()
+
+    def demand(self) -> None:
+        """The driver's doorbell: as a write of CSR0 that sets TDMD and leaves INEA as it is, on silicon."""
+        core = self._core
+        core.csr[reg.CSR_STATUS] |= reg.CSR0_TDMD
+        self._transmitter.look()
+        if not core.interrupt_line:  # what is sent adds causes, and takes none away
+            core.update_interrupt()
 
     def _look_around(self) -> None:
         if self._core.csr[reg.CSR_STATUS] & reg.CSR0_TDMD:

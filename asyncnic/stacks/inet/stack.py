@@ -43,6 +43,8 @@ PASSED_ON = frozenset(
 wait for it. No such frame is answered."""
 
 _udp_burst = hot.choose(fast.udp_burst)
+_DELIVERED = Outcome.UDP_DELIVERED.value
+"""Looked up once for all: a member of an enumeration is dear to find."""
 _P = TypeVar("_P", bound=asyncio.DatagramProtocol)
 
 
@@ -207,13 +209,13 @@ class Inet(TcpApi):
             try:
                 more = _udp_burst(burst, mac, flows)
             except BaseException as error:
-                counts[Outcome.UDP_DELIVERED] += burst.taken - before - 1
+                counts[_DELIVERED] += burst.taken - before - 1
                 counts[Outcome.UDP_HANDLER_ERROR] += 1
                 self._handler_raised(error)
                 if burst.clock() >= burst.deadline:
                     return
                 continue
-            counts[Outcome.UDP_DELIVERED] += burst.taken - before
+            counts[_DELIVERED] += burst.taken - before
             if not more:
                 return
             if connections:

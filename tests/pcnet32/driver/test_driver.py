@@ -297,8 +297,9 @@ def test_a_ring_that_no_init_block_can_say_is_refused(length: int) -> None:
 def test_a_promiscuous_driver_takes_every_frame(filters: bool) -> None:
     chip = Am79C970A(DmaMemory.anonymous(Layout.of(8, 4).size), MAC, lambda frame: True)
     chip.bus_master = True
-    ring = {"rx_ring": 8, "tx_ring": 4, "max_frame": 1518}
-    driver = Driver(chip, **ring, mac=None, filters=filters, pause=lambda _: None, promiscuous=True)
+    driver = Driver(
+        chip, rx_ring=8, tx_ring=4, max_frame=1518, mac=None, filters=filters, pause=lambda _: None, promiscuous=True
+    )
     driver.bring_up()
     driver.accept_multicast(set())
     for number, group in enumerate((bytes.fromhex("020000000009"), b"\x01\0\x5e\0\0\x01", b"\xff" * 6, MAC)):

@@ -37,6 +37,27 @@ def test_frame_goes_out_and_its_descriptor_comes_back(style: int, quirks: Quirks
     assert rig.chip.interrupt_line
 
 
+@pytest.mark.parametrize("inea", [0, reg.CSR0_INEA])
+@pytest.mark.parametrize("gates", [0, reg.CSR3_TINTM])
+@pytest.mark.parametrize("runs", [False, True])
+def test_the_doorbell_is_the_register_write_of_tdmd(inea: int, gates: int, runs: bool) -> None:
+    found = []
+    for rung in (False, True):
+        rig = Rig()
+        rig.set_csr(reg.INTERRUPT_MASK, gates)
+        if not runs:
+            rig.set_csr(reg.CSR_STATUS, reg.CSR0_STOP)
+        rig.set_csr(reg.CSR_STATUS, inea)
+        rig.post(0, frame(100))
+        if rung:
+            rig.chip.demand()
+        else:
+            rig.set_csr(reg.CSR_STATUS, reg.CSR0_TDMD | inea)
+        found.append((rig.sent, rig.tx(0), rig.chip.interrupt_line, rig.status))
+    assert found[0] == found[1]
+    assert bool(found[0][0]) == runs
+
+
 @BOTH
 def test_chain_is_one_frame(quirks: Quirks) -> None:
     rig = Rig(quirks=quirks)
