@@ -124,6 +124,9 @@ class Waiting:
                 if self._rings.knobs.busy_poll <= 0.0 and self.serve():
                     self.interrupts += 1
                     return
+            except DeviceLost as error:
+                self._life.lose(error)
+                return
             except BaseException as error:  # the stack's, which is the waiter's
                 if not waiter.done():
                     waiter.set_exception(error)

@@ -1,12 +1,15 @@
 """`Nic.serve`: bursts right from the loop's readiness are the same bursts, on both deliveries and with lanes."""
 
 import asyncio
+from typing import cast
 
 import pytest
 
+from asyncnic.devices.device import Device
 from asyncnic.nic.burst import Burst
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.nic.nic import Nic, open_nic, run_nic
 from asyncnic.settings.knobs import Knobs
+from tests.nic.rig import PlayedDevice
 from tests.wire import HOST, Wire
 
 MAC = bytes.fromhex("020000000002")
@@ -130,3 +133,25 @@ async def test_cancelled_it_loses_nothing(tap_name: str, wire: Wire) -> None:
             await asyncio.gather(serving, return_exceptions=True)
         assert taker.numbers == [0, 1, 2]
         assert_law(nic, 3)
+
+
+async def test_a_device_that_is_found_lost_while_frames_are_ready_comes_back() -> None:
+    knobs = Knobs()
+    device = PlayedDevice(1, knobs, rx_ring=8, tx_ring=4)
+    async with run_nic(cast(Device, device), knobs, mac=MAC, rx_ring=8, tx_ring=4) as nic:
+        taker = Taker(nic)
+        serving = asyncio.create_task(nic.serve(taker))
+        device.lanes[0].offer([frame(0)])
+        await taker.until(1)
+        device.may_come_back = True
+        device.lanes[0].offer([frame(1)])
+        device.cut()  # between the frame and its readiness
+        async with asyncio.timeout(5):
+            while nic.counters.resets == 0 or not nic.device_up:
+                assert not serving.done()
+                await asyncio.sleep(0.001)
+        device.lanes[0].offer([frame(2)])
+        await taker.until(2)
+        nic.stop()
+        await serving
+        assert taker.numbers == [0, 2]
