@@ -6,10 +6,12 @@ connections. The TLS context is looked up at each accept: what a reload brings c
 """
 
 import asyncio
+import fcntl
 import logging
 import resource
 import socket
 import ssl
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,8 +28,10 @@ SILENCE = 15.0
 """Seconds within which a connection must have asked something, from its start or its last answer on."""
 HANDSHAKE = 5.0
 """Seconds that TLS may take to begin."""
-GRACE = 0.25
+GRACE = 1.0
 """Seconds that a silent connection keeps its place when others wait for one."""
+SLOW = 5.0
+"""The same of one that has begun to ask, or that has not taken all of its answer."""
 LOOK = 0.02
 """Seconds between looks for a place while there is none."""
 BACKLOG = 1024
@@ -38,17 +42,36 @@ log = logging.getLogger(__name__)
 class _Connection(web.RequestHandler):
     """One connection, which `listener` counts."""
 
-    __slots__ = ("handshake", "listener")
+    __slots__ = ("accepted", "asking", "handshake", "listener")
 
-    def __init__(self, listener: "Listener", server: web.Server) -> None:
+    def __init__(self, listener: "Listener", server: web.Server, accepted: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(server, loop=loop, access_log=None, keepalive_timeout=SILENCE)  # type: ignore[arg-type]
         self.listener = listener
+        self.accepted = accepted
         self.handshake: asyncio.Task[None] | None = None
+        self.asking = False
+        """Whether something has come since the last answer: a question, or a part of one."""
+
+    def data_received(self, data: bytes) -> None:
+        self.asking = True
+        super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self.listener.forget(self)
+
+    @property
+    def moving(self) -> bool:
+        """Whether octets wait in either direction: a question that the loop has not got to, an answer on its way."""
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            return True
+        waiting = bytearray(4)
+        try:
+            fcntl.ioctl(self.accepted.fileno(), termios.FIONREAD, waiting)
+        except (OSError, ValueError):
+            return False  # closed
+        return any(waiting)
 
     def end(self) -> None:
         """End it, whatever it is at."""
@@ -106,6 +129,7 @@ class Listener:
         elif not busy and connection in self._busy:
             self._busy.discard(connection)
             self._silent[connection] = time.monotonic()
+            connection.asking = False
 
     def forget(self, connection: _Connection) -> None:
         """`connection` has ended."""
@@ -134,15 +158,17 @@ class Listener:
                 log.warning("a connection could not be accepted", extra=fields(problem=str(error)))
                 await asyncio.sleep(LOOK)
                 continue
-            connection = _Connection(self, self._server)
+            connection = _Connection(self, self._server, accepted)
             self._silent[connection] = time.monotonic()
             connection.handshake = asyncio.create_task(self._begin(connection, accepted))
 
     async def _place(self) -> None:
         """Wait until there is a place for one more connection; who was silent longest makes it."""
         while self.connections >= min(MOST_TLS if self._tls() is not None else MOST, self._descriptors):
-            oldest = next(iter(self._silent), None)
-            if oldest is not None and time.monotonic() - self._silent[oldest] >= GRACE:
+            now = time.monotonic()
+            idle = (connection for connection, since in self._silent.items() if _gives_way(connection, now - since))
+            oldest = next(idle, None)
+            if oldest is not None:
                 self.forget(oldest)
                 oldest.end()
             else:
@@ -161,6 +187,13 @@ class Listener:
         except asyncio.CancelledError:
             self.forget(connection)
             accepted.close()
+
+
+def _gives_way(connection: _Connection, silent: float) -> bool:
+    """Whether a connection that nothing is being answered on for `silent` seconds makes place for another."""
+    if silent < GRACE or silent >= SLOW:
+        return silent >= SLOW
+    return not (connection.asking or connection.moving)
 
 
 def bound_sockets(host: str | None, port: int) -> list[socket.socket]:
