@@ -15,6 +15,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from aiohttp import web
 
@@ -23,7 +24,7 @@ from asyncnic.logs import fields
 MOST = 256
 """Connections at a time; those beyond wait in the kernel. Each costs a descriptor and the answer that it is given."""
 MOST_TLS = 64
-"""The same with TLS, whose buffers take half a megabyte a connection."""
+"""The same with TLS, where each has buffers besides, and a handshake that takes the loop's time."""
 SILENCE = 15.0
 """Seconds within which a connection must have asked something, from its start or its last answer on."""
 HANDSHAKE = 5.0
@@ -34,7 +35,8 @@ SLOW = 5.0
 """The same of one that has begun to ask, or that has not taken all of its answer."""
 LOOK = 0.02
 """Seconds between looks for a place while there is none."""
-BACKLOG = 1024
+BACKLOG = 4096
+"""Connections that the kernel keeps until there is a place; of those beyond it lets the peers try again."""
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +64,21 @@ class _Connection(web.RequestHandler):
         self.listener.forget(self)
 
     @property
-    def moving(self) -> bool:
-        """Whether octets wait in either direction: a question that the loop has not got to, an answer on its way."""
-        if self.transport is not None and self.transport.get_write_buffer_size():
-            return True
+    def unread(self) -> bool:
+        """Whether octets wait that the loop has not got to: nobody can hold a place by them."""
         waiting = bytearray(4)
         try:
             fcntl.ioctl(self.accepted.fileno(), termios.FIONREAD, waiting)
         except (OSError, ValueError):
             return False  # closed
         return any(waiting)
+
+    def gives_way(self, silent: float) -> bool:
+        """Whether it, on which nothing is being answered for `silent` seconds, makes place for another."""
+        if silent < GRACE:
+            return False
+        moving = self.asking or (self.transport is not None and self.transport.get_write_buffer_size() > 0)
+        return silent >= (SLOW if moving else GRACE) and not self.unread
 
     def end(self) -> None:
         """End it, whatever it is at."""
@@ -161,12 +168,13 @@ class Listener:
             connection = _Connection(self, self._server, accepted)
             self._silent[connection] = time.monotonic()
             connection.handshake = asyncio.create_task(self._begin(connection, accepted))
+            connection.handshake.add_done_callback(partial(self._given_up, connection))
 
     async def _place(self) -> None:
         """Wait until there is a place for one more connection; who was silent longest makes it."""
         while self.connections >= min(MOST_TLS if self._tls() is not None else MOST, self._descriptors):
             now = time.monotonic()
-            idle = (connection for connection, since in self._silent.items() if _gives_way(connection, now - since))
+            idle = (connection for connection, since in self._silent.items() if connection.gives_way(now - since))
             oldest = next(idle, None)
             if oldest is not None:
                 self.forget(oldest)
@@ -184,16 +192,12 @@ class Listener:
         except OSError:  # ssl.SSLError and ConnectionError too: whoever it was has left, or speaks no TLS
             self.forget(connection)
             accepted.close()
-        except asyncio.CancelledError:
+
+    def _given_up(self, connection: _Connection, handshake: asyncio.Task[None]) -> None:
+        """Close what was ended before it began, perhaps before the first step of its task."""
+        if handshake.cancelled():
             self.forget(connection)
-            accepted.close()
-
-
-def _gives_way(connection: _Connection, silent: float) -> bool:
-    """Whether a connection that nothing is being answered on for `silent` seconds makes place for another."""
-    if silent < GRACE or silent >= SLOW:
-        return silent >= SLOW
-    return not (connection.asking or connection.moving)
+            connection.accepted.close()
 
 
 def bound_sockets(host: str | None, port: int) -> list[socket.socket]:

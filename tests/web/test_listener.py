@@ -75,6 +75,32 @@ async def test_a_connection_that_asks_nothing_more_is_ended(monkeypatch: pytest.
         writer.close()
 
 
+async def test_who_has_asked_and_is_not_read_yet_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More ask than there are places, all before the loop gets to the first of them."""
+    monkeypatch.setattr(listener, "GRACE", 0.0)
+    async with serving(observe(FakeNic())) as url:
+        host, _, port = url.partition("://")[2].rpartition(":")
+        with contextlib.ExitStack() as stack:
+            asking = [stack.enter_context(socket.create_connection((host, int(port)), 10)) for _ in range(400)]
+            for one in asking:
+                one.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answers = await asyncio.to_thread(lambda: [one.recv(100) for one in asking])
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+
+
+async def test_who_is_ended_before_it_has_begun_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place taken back at once: nothing of it stays open (an unclosed socket is an error here)."""
+    monkeypatch.setattr(listener, "MOST", 1)
+    monkeypatch.setattr(listener, "GRACE", 0.0)
+    async with serving(observe(FakeNic())) as url:
+        host, _, port = url.partition("://")[2].rpartition(":")
+        with contextlib.ExitStack() as stack:
+            quiet = [stack.enter_context(socket.create_connection((host, int(port)), 10)) for _ in range(5)]
+            for one in quiet[:-1]:  # the last has nobody to give way to
+                with contextlib.suppress(ConnectionResetError):
+                    assert await asyncio.to_thread(one.recv, 1) == b""
+
+
 async def test_a_stream_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "MOST", 2)
     monkeypatch.setattr(listener, "SILENCE", 0.2)
