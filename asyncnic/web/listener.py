@@ -29,8 +29,10 @@ SILENCE = 15.0
 """Seconds within which a connection must have asked something, from its start or its last answer on."""
 HANDSHAKE = 5.0
 """Seconds that TLS may take to begin."""
-GRACE = 1.0
-"""Seconds that a silent connection keeps its place when others wait for one."""
+GRACE = 0.1
+"""Seconds that a silent connection keeps its place when others wait: thousands of them hide no probe for long."""
+HELLO = 1.0
+"""The same of one that has not begun: with TLS the peers take turns first."""
 SLOW = 5.0
 """The same of one that has begun to ask, or that has not taken all of its answer."""
 LOOK = 0.02
@@ -77,8 +79,11 @@ class _Connection(web.RequestHandler):
         """Whether it, on which nothing is being answered for `silent` seconds, makes place for another."""
         if silent < GRACE:
             return False
-        moving = self.asking or (self.transport is not None and self.transport.get_write_buffer_size() > 0)
-        return silent >= (SLOW if moving else GRACE) and not self.unread
+        if self.transport is None:
+            patience = HELLO
+        else:
+            patience = SLOW if self.asking or self.transport.get_write_buffer_size() else GRACE
+        return silent >= patience and not self.unread
 
     def end(self) -> None:
         """End it, whatever it is at."""
