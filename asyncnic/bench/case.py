@@ -37,6 +37,7 @@ _NIC, _BARE, _UDP, _PACKET = (
 
 SYSTEMS = {
     "direct": System(f"{_NIC}:direct", "tap", "asyncnic, direct delivery, inet stack", "asyncnic"),
+    "packet": System(f"{_NIC}:packet", "veth", "asyncnic on the packet ring, inet stack", "asyncnic"),
     "queue-drop-newest": System(f"{_NIC}:queue_drop_newest", "tap", "asyncnic, queue drops the newest", "asyncnic"),
     "queue-drop-oldest": System(f"{_NIC}:queue_drop_oldest", "tap", "asyncnic, queue drops the oldest", "asyncnic"),
     "queue-pause": System(f"{_NIC}:queue_pause", "tap", "asyncnic, queue whose reader pauses", "asyncnic"),

@@ -14,8 +14,8 @@ from asyncnic.bench.case import SYSTEMS, Case, Load, Outcome, run_case
 from asyncnic.bench.experiment import Play, described, play_rounds, ratio, spread
 from asyncnic.bench.report import Spread, console, microseconds, show, table
 
-ECHO = ("direct", "uvloop-udp", "asyncio-udp-2048", "recvfrom")
-DNS = ("direct", "uvloop-udp")
+ECHO = ("direct", "packet", "uvloop-udp", "asyncio-udp-2048", "recvfrom")
+DNS = ("direct", "packet", "uvloop-udp")
 RATES = (1_000.0, 10_000.0, 33_333.0, 100_000.0, 250_000.0, None)
 """Datagrams a second; None: flat out."""
 SIZES = (60, 554, 1514)

@@ -1,4 +1,5 @@
-"""asyncnic itself as a system to be measured: direct delivery, queue delivery with each policy, the sink, and workers.
+"""asyncnic itself as a system to be measured: direct delivery, queue delivery with each policy, the sink, and workers;
+on a TAP, and direct delivery on a packet ring too, on the very veth pair and address that its peers have.
 
 The loop is uvloop, the knobs are the defaults, but for what a case says.
 """
@@ -8,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -16,6 +18,8 @@ from prometheus_client import Metric
 from asyncnic.bench import wires
 from asyncnic.bench.bystander import Bystander
 from asyncnic.bench.case import Case, Outcome
+from asyncnic.bench.kernel_udp import FAR, NEAR
+from asyncnic.bench.offer import Offer
 from asyncnic.bench.receiver import Busy
 from asyncnic.bench.rig import PORT, open_rig
 from asyncnic.bench.trial import Trial, application, offer_of
@@ -36,6 +40,12 @@ _WORK = "BENCH_WORK"
 def direct(case: Case) -> Outcome:
     """Bursts straight off the ring into the inet stack."""
     return uvloop.run(_play(case, "direct", "drop-newest"))
+
+
+def packet(case: Case) -> Outcome:
+    """The same off the kernel's packet ring, beside a kernel that keeps the address."""
+    with wires.FarSide(NEAR, FAR) as far:
+        return uvloop.run(_measure(case, f"packet:{NEAR}", partial(far.run, offer_of), "direct", "drop-newest"))
 
 
 def queue_drop_newest(case: Case) -> Outcome:
@@ -75,13 +85,19 @@ def _metrics(nic: Nic) -> Callable[[], Iterable[Metric]]:
 
 async def _play(case: Case, delivery: str, policy: str, sink_only: bool = False) -> Outcome:
     await in_thread(wires.make_tap, TAP)
+    return await _measure(case, f"tap:{TAP}", offer_of, delivery, policy, sink_only)
+
+
+async def _measure(
+    case: Case, device: str, start: Callable[[Case], Offer], delivery: str, policy: str, sink_only: bool = False
+) -> Outcome:
     app = None if sink_only else application(case)
     turned: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in case.knobs.items()
     }
     knobs = replace(Knobs(), queue_policy=policy, **turned)
-    async with open_rig(TAP, app, knobs, rx_ring=case.rx_ring, delivery=delivery) as nic:
-        trial = Trial(case, await in_thread(offer_of, case))
+    async with open_rig(device, app, knobs, rx_ring=case.rx_ring, delivery=delivery) as nic:
+        trial = Trial(case, await in_thread(start, case))
         bystander = await Bystander.start(trial, _metrics(nic)) if case.bystander else None
         await trial.play(lambda: app.datagrams if app is not None else nic.counters.delivered_frames)
         report = await bystander.stop() if bystander is not None else None

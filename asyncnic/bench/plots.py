@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 STYLES = {
     "direct": ("#0072b2", "o", "asyncnic, direct"),
+    "packet": ("#56b4e9", "P", "asyncnic, packet ring"),
     "queue-pause": ("#56b4e9", "v", "asyncnic, queue, pause"),
     "queue-drop-newest": ("#e69f00", "s", "asyncnic, queue, drop newest"),
     "queue-drop-oldest": ("#f0e442", "D", "asyncnic, queue, drop oldest"),

@@ -22,7 +22,7 @@ from asyncnic.nic.ledger import STAGES, Ledger
 from asyncnic.version import build_info
 
 STAGE_WORDS = {
-    "kernel": "the TAP's queue was full",
+    "kernel": "the kernel's queue or ring was full",
     "card": "no free descriptor (MISS)",
     "driver": "bad descriptor",
     "queue": "the delivery queue was full",

@@ -17,12 +17,20 @@ from asyncnic.bench.case import Case, Load, Outcome, run_case
 from asyncnic.bench.experiment import Play, described, play_rounds, ratio, spread
 from asyncnic.bench.report import Spread, console, show, table
 
-CASES = ("readv", "readinto", "sink", "direct", "uvloop-udp")
-PEERS = ("direct", "uvloop-udp")
+CASES = ("readv", "readinto", "sink", "direct", "packet", "uvloop-udp")
+PEERS = ("direct", "packet", "uvloop-udp")
+"""asyncnic on a TAP and on the peer's own veth pair; the last is what they are compared with."""
 PACES = (10_000.0, 33_333.0, 100_000.0, 250_000.0)
-"""Frames a second that both of `PEERS` bear, from where waking up is all of the cost; 33,333 is the report's load."""
+"""Frames a second that all of `PEERS` bear, from where waking up is all of the cost; 33,333 is the report's load."""
 AUTO = "direct, --rx-budget auto"
-RATIOS = (("sink", "readinto"), ("sink", "readv"), ("direct", "readv"), PEERS, (AUTO, "uvloop-udp"))
+OURS, THEIRS = PEERS[:-1], PEERS[-1]
+RATIOS = (
+    ("sink", "readinto"),
+    ("sink", "readv"),
+    ("direct", "readv"),
+    *((ours, THEIRS) for ours in OURS),
+    (AUTO, "uvloop-udp"),
+)
 
 
 def measure(seconds: float, runs: int, play: Play = run_case) -> dict[str, Any]:
@@ -39,7 +47,6 @@ def measure(seconds: float, runs: int, play: Play = run_case) -> dict[str, Any]:
     def ratios(over: str, under: str, of: Callable[[Outcome], float]) -> dict[str, float]:
         return asdict(ratio(outcomes[over], outcomes[under], of))
 
-    ours, theirs = PEERS
     return {
         "experiment": "speed",
         "seconds": seconds,
@@ -53,13 +60,11 @@ def measure(seconds: float, runs: int, play: Play = run_case) -> dict[str, Any]:
             for label, of in outcomes.items()
         },
         "ratios": {f"{over} / {under}": ratios(over, under, _per_cpu_second) for over, under in RATIOS}
+        | {f"{ours} / {THEIRS}, both sides": ratios(ours, THEIRS, _both_sides) for ours in (*OURS, AUTO)}
         | {
-            f"{ours} / {theirs}, both sides": ratios(ours, theirs, _both_sides),
-            f"{AUTO} / {theirs}, both sides": ratios(AUTO, theirs, _both_sides),
-        }
-        | {
-            f"{ours} / {theirs}, at {pace:,.0f}/s{sides}": ratios(_paced(ours, pace), _paced(theirs, pace), of)
+            f"{ours} / {THEIRS}, at {pace:,.0f}/s{sides}": ratios(_paced(ours, pace), _paced(THEIRS, pace), of)
             for pace in PACES
+            for ours in OURS
             for sides, of in (("", _per_cpu_second), (", both sides", _both_sides))
         },
         "outcomes": [asdict(outcome) for of in outcomes.values() for outcome in of],

@@ -10,7 +10,7 @@ import pytest
 from asyncnic.bench.case import SYSTEMS, Case, Load, Outcome, run_case
 from asyncnic.errors import Failed
 
-OURS = ["direct", "queue-drop-newest", "queue-drop-oldest", "queue-pause"]
+OURS = ["direct", "packet", "queue-drop-newest", "queue-drop-oldest", "queue-pause"]
 CHECKED = [*OURS, "drain-queue", "uvloop-udp", "asyncio-udp", "asyncio-udp-2048", "recv", "af-packet"]
 ONLY_COUNTED = ["sink", "readv", "readinto"]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,37 @@ def test_a_flood_balances_too(tmp_path: Path) -> None:
     assert result["exact"] is True
 
 
+def unprivileged(hidden: Path) -> list[str]:
+    """What runs a command as an ordinary user where there is no /dev/net/tun; this Python stays where he can read it.
+
+    Args:
+        hidden: an empty directory.
+    """
+    base = Path(sys.base_prefix)
+    closed = next((up for up in reversed(base.parents) if not up.stat().st_mode & stat.S_IXOTH), None)
+    steps = ["mount -t tmpfs none /dev/net"]
+    if closed is not None:
+        steps += [
+            f"mount --bind {base} {hidden}",
+            f"mount -t tmpfs -o mode=755 none {closed}",
+            f"mkdir -p {base}",
+            f"mount --bind {hidden} {base}",
+        ]
+    user = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps -all --no-new-privs"
+    return ["unshare", "-m", "sh", "-euc", "; ".join([*steps, f'exec {user} "$@"']), "sh"]
+
+
+@pytest.mark.parametrize("packets", ["20000", "150000"])
+def test_an_ordinary_user_without_the_node_gets_the_table_on_a_packet_ring(tmp_path: Path, packets: str) -> None:
+    command = [sys.executable, "-m", "asyncnic", "demo", "--packets", packets, "--seconds", "0.5"]
+    done = subprocess.run([*unprivileged(tmp_path), *command], capture_output=True, text=True, check=False, cwd="/")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("no TAP, on packet:asyncnic1 instead: asyncnic0: ")
+    for text in ("Where every frame went", f"{int(packets):,}", "46,959", "balance"):
+        assert text in done.stdout
+    assert "NOT EXACT" not in done.stdout
+
+
 def test_a_file_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
     done = run_demo("--json", str(tmp_path / "nowhere" / "demo.json"))
     assert done.returncode == 1
@@ -65,7 +97,7 @@ def test_a_file_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
 )
 def test_what_is_missing_is_one_line(how: str, code: int, words: str) -> None:
     break_it = {
-        "no namespace": "from asyncnic.bench import demo; from asyncnic.devices.device import PrivilegeError\n"
+        "no namespace": "from asyncnic.bench import demo; from asyncnic.errors import PrivilegeError\n"
         "def refuse(): raise PrivilegeError('no private network namespace (Operation not permitted): run as root')\n"
         "demo.enter_private_network = refuse",
         "no tun": "import pyroute2\n"
