@@ -105,6 +105,10 @@ class PacketDevice:
             return filters.of_station(self._options.packet.addresses, self._mac)
         return None
 
+    def no_link(self) -> str:
+        """See `Device.no_link`. An interface that is down is lost: its sockets say so."""
+        return ""
+
     def lose(self, came: Callable[[], int]) -> None:
         """See `Device.lose`: the rings stay, with what stands in them and what they count."""
         for lane in self.lanes:

@@ -103,6 +103,10 @@ class CaptureDevice:
         """What the file has given; a file drops nothing."""
         return WireCounters(self._lane.handed, 0)
 
+    def no_link(self) -> str:
+        """See `Device.no_link`. A file always has what it has."""
+        return ""
+
     def lose(self, came: Callable[[], int]) -> None:
         """Never called: a file is not lost."""
 
