@@ -48,7 +48,9 @@ def test_usage_and_configuration_are_2(
     assert line.startswith(message)
 
 
-@pytest.mark.parametrize(("command", "path"), [("stats", ()), ("ring", ()), ("regs", ()), ("capture", ("/dev/null",))])
+@pytest.mark.parametrize(
+    ("command", "path"), [("stats", ()), ("ring", ()), ("regs", ()), ("sockets", ()), ("capture", ("/dev/null",))]
+)
 def test_nobody_listening_is_1(capsys: pytest.CaptureFixture[str], command: str, path: tuple[str, ...]) -> None:
     code, line = refused(capsys, command, "--url", "http://me:secret@127.0.0.1:1", *path)
     assert code == 1

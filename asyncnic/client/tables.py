@@ -1,4 +1,4 @@
-"""How `stats`, `ring` and `regs` look in a terminal: JSON of the service to text. Nothing is fetched or counted here.
+"""`stats`, `ring`, `regs` and `sockets` in a terminal: JSON of the service to text. Nothing is fetched or counted here.
 
 Counters come in two-row tables as `ip -s link` has them, then as flat names as `ethtool -S` has them; what changes is
 always in the same place.
@@ -116,3 +116,27 @@ def ring(rings: Mapping[str, Sequence[Numbers]]) -> str:
 def registers(found: Sequence[Numbers]) -> str:
     """All of /api/v1/regs, a register a line."""
     return "\n".join(f"{entry['name']:<7} {entry['value']:#06x}  {' '.join(entry['bits'])}".rstrip() for entry in found)
+
+
+_TIMES = frozenset(("rto", "rtt", "rttvar", "heard"))
+
+
+def sockets(found: Mapping[str, Any]) -> str:
+    """All of /api/v1/sockets as `ss -ti` has it: a line each, and under a connection what it knows of its way."""
+    rows = [("Netid", "State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port")]
+    for one in found["listed"]:
+        queues = str(one["receive_queue"]), str(one["send_queue"])
+        rows.append((one["protocol"], one["state"], *queues, one["local"], one["peer"]))
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    lines = []
+    for row, details in zip(rows, [{}, *(one["details"] for one in found["listed"])], strict=True):
+        lines.append("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        if details:
+            lines.append("      " + " ".join(_detail(name, value) for name, value in details.items()))
+    if found["left_out"]:
+        lines.append(f"and {found['left_out']} more")
+    return "\n".join(lines)
+
+
+def _detail(name: str, value: float | str) -> str:
+    return f"{name}:{value * 1000:.3f}ms" if name in _TIMES and not isinstance(value, str) else f"{name}:{value}"

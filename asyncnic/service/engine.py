@@ -23,6 +23,8 @@ from asyncnic.tasks import beside
 
 DRAIN_SECONDS = 3.0
 """How long a stack may take for what the rings hold when the service stops."""
+MOST_SOCKETS = 1000
+"""How many are listed: making the list holds up the loop."""
 TIMER = 0.01
 """Seconds: the timer whose lateness is the event loop's lag."""
 
@@ -74,6 +76,7 @@ class InProcess:
             self.stack.events,
             self.stack.addresses,
             self.stack.trouble,
+            sockets=lambda: self.stack.sockets(MOST_SOCKETS),
         )
         self._supervisor = Supervisor(
             self.stack, self.observed.stack, lambda: nic.counters.delivered_frames, nic.abandon_burst

@@ -15,6 +15,7 @@ from asyncnic.nic.histogram import SECONDS, Histogram
 from asyncnic.nic.ledger import Accounts, Ledger
 from asyncnic.settings.knobs import Knobs
 from asyncnic.settings.model import Settings
+from asyncnic.stacks.stack import Sockets
 
 Outcomes = Mapping[str, Mapping[str, int]]
 """What a stack did with its frames: protocol to outcome to packets."""
@@ -135,7 +136,10 @@ class Observed:
     loop_lag: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     """How late a timer of 10 ms fires, in seconds."""
     refresh: Callable[[bool], Awaitable[None]] = _fresh
-    """Await it before a look: brings the numbers of other processes here, with True descriptors and registers too."""
+    """Await it before a look: brings the numbers of other processes here, with True descriptors, registers and
+    sockets too."""
+    sockets: Callable[[], Sockets] = Sockets
+    """The stack's endpoints and connections; of other processes as `refresh` with True has brought them."""
     phase: str = "starting"
     """"starting", "running" or "stopping"."""
 

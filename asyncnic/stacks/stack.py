@@ -4,7 +4,7 @@ A new stack is one module (or folder) in `asyncnic.stacks` with a `SPEC`: `--sta
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +13,37 @@ if TYPE_CHECKING:
 
 Outcomes = Mapping[str, Mapping[str, int]]
 """What a stack did with its frames: protocol to outcome to packets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """An endpoint, a listener or a connection, as `ss -ti` shows one. Queues and windows are octets, times seconds."""
+
+    protocol: str
+    """"udp" or "tcp"."""
+    state: str
+    """RFC 9293's names in lower case ("fin-wait-1"); an endpoint without a peer is "unconnected"."""
+    receive_queue: int
+    """Octets that came and that nobody has taken."""
+    send_queue: int
+    """Octets written that are not sent, or not acknowledged."""
+    local: str
+    peer: str
+    """Host and port, as in "192.0.2.1:80" and "[2001:db8::1]:80"; a peer that may be anybody is "*"."""
+    details: dict[str, int | float | str] = field(default_factory=dict)
+    """What a connection knows of its way, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Sockets, as many as were asked for, and how many there are beside them."""
+
+    listed: list[Socket] = field(default_factory=list)
+    left_out: int = 0
+
+    def first(self, most: int) -> "Sockets":
+        """No more than `most` of them listed."""
+        return Sockets(self.listed[:most], self.left_out + max(0, len(self.listed) - most))
 
 
 class Stack:
@@ -33,6 +64,10 @@ class Stack:
     def addresses(self) -> Mapping[str, str]:
         """Its addresses, and whether they are "tentative", "preferred" or "duplicate"."""
         return {}
+
+    def sockets(self, most: int) -> Sockets:
+        """Its endpoints, listeners and connections now, `most` of them listed."""
+        return Sockets()
 
     def trouble(self) -> str:
         """Why it does not serve all that it should, in one line; empty: it does."""

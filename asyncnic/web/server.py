@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -90,6 +91,7 @@ class WebServer:
                 web.get("/api/v1/knobs", self._knobs),
                 web.get("/api/v1/ring", self._ring),
                 web.get("/api/v1/regs", self._registers),
+                web.get("/api/v1/sockets", self._sockets),
                 web.get("/api/v1/capture", self._capture, allow_head=False),
             ]
         )
@@ -244,6 +246,10 @@ class WebServer:
     async def _ring(self, request: web.Request) -> web.Response:
         await self._observed.refresh(True)
         return _json(decode.ring(self._observed.nic.ring_words()))
+
+    async def _sockets(self, request: web.Request) -> web.Response:
+        await self._observed.refresh(True)
+        return _json(asdict(self._observed.sockets()))
 
     async def _registers(self, request: web.Request) -> web.Response:
         await self._observed.refresh(True)

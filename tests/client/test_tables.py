@@ -2,7 +2,7 @@
 
 import json
 
-from asyncnic.client.tables import flatten, registers, ring, stats
+from asyncnic.client.tables import flatten, registers, ring, sockets, stats
 from asyncnic.web import decode
 from asyncnic.web.stats import stats as all_stats
 from tests.web.fakes import FakeDevice, FakeNic, observe
@@ -66,3 +66,19 @@ def test_descriptors_and_registers_are_a_line_each() -> None:
         "CSR0    0x0073  INEA RXON TXON STRT INIT",
         "CSR112  0x0014",
     ]
+
+
+def test_sockets_line_up_and_what_is_left_out_is_said() -> None:
+    listener = {"protocol": "tcp", "state": "listen", "receive_queue": 0, "send_queue": 0, "local": "0.0.0.0:80"}
+    way = {"congestion": "cubic", "cwnd": 14480, "rtt": 0.0005}
+    one = {**listener, "state": "time-wait", "send_queue": 70000, "local": "[2001:db8::2]:80", "peer": "[::1]:4"}
+    listed = [{**listener, "peer": "*", "details": {}}, {**one, "details": way}]
+    lines = sockets({"listed": listed, "left_out": 3}).splitlines()
+    assert lines[1].split() == ["tcp", "listen", "0", "0", "0.0.0.0:80", "*"]
+    assert lines[2].split() == ["tcp", "time-wait", "0", "70000", "[2001:db8::2]:80", "[::1]:4"]
+    assert [line.index("Peer" if at == 0 else "*" if at == 1 else "[::1]") for at, line in enumerate(lines[:3])] == [
+        lines[0].index("Peer")
+    ] * 3
+    assert lines[3].strip() == "congestion:cubic cwnd:14480 rtt:0.500ms"
+    assert lines[4:] == ["and 3 more"]
+    assert len(sockets({"listed": [], "left_out": 0}).splitlines()) == 1

@@ -169,7 +169,7 @@ def test_a_tap_of_ones_own_needs_no_capability(run: Run, tap_name: str) -> None:
         program("ping", "-n", "-c", "1", "-W", "5", HOST)
 
 
-@pytest.mark.parametrize("command", [["stats"], ["ring"], ["regs"], ["capture", "-"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["stats"], ["ring"], ["regs"], ["sockets"], ["capture", "-"]], ids=" ".join)
 def test_nothing_to_ask(command: list[str]) -> None:
     result = asyncnic(*command, "--url", "http://127.0.0.1:1")
     assert_one_line(result, FAILED, "--url http://127.0.0.1:1", "nothing listens there")

@@ -4,13 +4,26 @@ The service and the program are on the two sides of one TAP; the kernel's side d
 """
 
 import hashlib
+import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.system.service import HOST, HOST6, PEER, Run, Service, add_ipv6, imbalance, program
+from tests.system.service import (
+    HOST,
+    HOST6,
+    PEER,
+    Run,
+    Service,
+    add_ipv6,
+    asyncnic,
+    imbalance,
+    program,
+    wait_until,
+)
 from tests.system.tcp_site import octets
 
 BOTH = ("--address", f"{HOST}/24", "--address", f"{HOST6}/64")
@@ -131,3 +144,71 @@ def test_the_kernel_finds_time_stamps_and_scaling_agreed_on(run: Run) -> None:
             assert PEER in said
         finally:
             peer.kill()
+
+
+def test_sockets_lists_a_transfer_in_progress_like_ss(run: Run) -> None:
+    """A slow reader: the connection stands with octets of ours that are not acknowledged, or not sent."""
+    slowly = [
+        "curl",
+        "--silent",
+        "--limit-rate",
+        "200k",
+        "--output",
+        "/dev/null",
+        f"http://{HOST}:8080/octets/20000000",
+    ]
+    with run(*BOTH, *SITE, "--service", "udp-echo:7", "--service", "http:80") as service:
+        with subprocess.Popen(slowly) as curl:
+            try:
+
+                def transfer() -> dict[str, Any] | None:
+                    found = json.loads(service.ask("/api/v1/sockets")[1])
+                    assert found["left_out"] == 0
+                    lines = [one for one in found["listed"] if one["state"] == "established" and one["send_queue"]]
+                    return lines[0] if lines else None
+
+                one = wait_until(transfer, "octets wait for the reader")
+                assert one["protocol"] == "tcp"
+                assert one["local"] == f"{HOST}:8080"
+                assert one["peer"].startswith(f"{PEER}:")
+                assert one["details"]["congestion"] == "cubic"
+                assert one["details"]["cwnd"] >= one["details"]["mss"] == 1448
+                assert 0 < one["details"]["rtt"] < one["details"]["rto"]
+                kernels = program("ss", "-tnH", "dst", HOST).split()
+                assert (kernels[4], kernels[3]) == (one["local"], one["peer"])
+
+                said = asyncnic("sockets", "--control", service.control)
+                assert said.returncode == 0, said.stderr
+                heading, *lines = said.stdout.splitlines()
+                assert heading.split() == [
+                    "Netid",
+                    "State",
+                    "Recv-Q",
+                    "Send-Q",
+                    "Local",
+                    "Address:Port",
+                    "Peer",
+                    "Address:Port",
+                ]
+                first = [line.split() for line in lines if not line.startswith(" ")]
+                assert [row[:2] + row[4:] for row in first] == [
+                    ["udp", "unconnected", "0.0.0.0:7", "*"],
+                    ["udp", "unconnected", "[::]:7", "*"],
+                    ["tcp", "listen", "0.0.0.0:8080", "*"],
+                    ["tcp", "listen", "[::]:8080", "*"],
+                    ["tcp", "listen", "0.0.0.0:80", "*"],
+                    ["tcp", "listen", "[::]:80", "*"],
+                    ["tcp", "established", one["local"], one["peer"]],
+                ]
+                assert re.search(r"^ +congestion:cubic mss:1448 cwnd:\d+ .* rtt:[0-9.]+ms", lines[-1])
+            finally:
+                curl.kill()
+        settled(service)
+
+
+def test_sockets_of_two_workers_are_listed_together(run: Run) -> None:
+    with run("--workers", "2", *SERVICES) as service:
+        found = json.loads(service.ask("/api/v1/sockets")[1])["listed"]
+        places = [(one["protocol"], one["state"], one["local"]) for one in found]
+        once = [("tcp", "listen", f"0.0.0.0:{port}") for port in (7, 9, 80)]
+        assert places == once + once

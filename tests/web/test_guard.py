@@ -34,6 +34,7 @@ async def test_probes_need_no_password_and_everything_else_does() -> None:
     paths = ["/metrics", "/", "/static/live.js", "/api/v1/stats", "/api/v1/settings", "/api/v1/knobs", "/api/v1/ring"]
     paths += [
         "/api/v1/regs",
+        "/api/v1/sockets",
         "/api/v1/capture",
         "/api/v1/events",
         "/nothing",

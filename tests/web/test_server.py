@@ -2,12 +2,14 @@
 
 import json
 import socket
+from dataclasses import asdict
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from asyncnic.errors import DeviceError, DeviceLost, Failed, SettingsError
+from asyncnic.stacks.stack import Socket, Sockets
 from asyncnic.web.security import HttpConfig, WebConfig, access
 from asyncnic.web.server import WebServer
 from tests.web.fakes import FakeNic, Reloads, get, observe, serving
@@ -200,6 +202,16 @@ async def test_ring_and_registers_are_decoded() -> None:
     assert rings["rx"][1]["count"] == 64
     assert rings["rx"][0]["size"] == 2048
     assert registers[0] == {"name": "CSR0", "value": 0x73, "bits": ["INEA", "RXON", "TXON", "STRT", "INIT"]}
+
+
+async def test_sockets_are_those_of_the_stack() -> None:
+    one = Socket("tcp", "established", 1, 2, "192.0.2.2:80", "192.0.2.1:4000", {"cwnd": 14480})
+    observed = observe(FakeNic())
+    async with serving(observed) as url:
+        assert json.loads((await get(url + "/api/v1/sockets"))[1]) == {"listed": [], "left_out": 0}
+        observed.sockets = lambda: Sockets([one], 4)
+        found = json.loads((await get(url + "/api/v1/sockets"))[1])
+    assert found == {"listed": [asdict(one)], "left_out": 4}
 
 
 async def test_registers_of_a_lost_device_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

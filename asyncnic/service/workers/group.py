@@ -76,6 +76,7 @@ class WorkerGroup:
             self._nic.addresses,
             workforce=Workforce(settings.workers),
             refresh=self.refresh,
+            sockets=self._nic.sockets,
         )
         self._workers = [make_worker(index, self._pass_on) for index in range(settings.workers)]
         self._finishing = asyncio.Event()

@@ -13,6 +13,7 @@ from asyncnic.service.observed import Unwatchable
 from asyncnic.service.workers.books import Cut
 from asyncnic.service.workers.snapshot import Counted, LaneCounted, Names, Snapshot, Table, descriptors, total
 from asyncnic.settings.knobs import Knobs
+from asyncnic.stacks.stack import Sockets
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,11 @@ class MergedNic:
         for snapshot in self._snapshots:
             merged |= snapshot.standing.addresses
         return merged
+
+    def sockets(self) -> Sockets:
+        """The stacks' sockets, worker by worker: a service has its listener in each."""
+        found = [snapshot.standing.sockets for snapshot in self._snapshots]
+        return Sockets([one for some in found for one in some.listed], sum(some.left_out for some in found))
 
     def ring_descriptors(self) -> Table:
         """Descriptors of all workers by ring and owner."""

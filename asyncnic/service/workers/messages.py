@@ -31,7 +31,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Say what you have counted; with `rings`, descriptors and registers too."""
+    """Say what you have counted; with `rings`, descriptors, registers and sockets too."""
 
     number: int = 0
     rings: bool = False

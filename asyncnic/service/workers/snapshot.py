@@ -16,7 +16,10 @@ from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.nic.ledger import Ledger
 from asyncnic.nic.nic import Nic
 from asyncnic.service.observed import Observed
+from asyncnic.stacks.stack import Sockets
 
+MOST_SOCKETS = 256
+"""How many a worker lists: what it says at a time is bounded (`channel.LARGEST`)."""
 Names = dict[str, int]
 Table = dict[str, Names]
 
@@ -108,7 +111,9 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Everything that is as it is now. `registers` and `ring_words` are there when they were asked for."""
+    """Everything that is as it is now. `registers`, `ring_words` and `sockets` are there when they were
+    asked for.
+    """
 
     device_up: bool
     in_flight: Names
@@ -118,6 +123,7 @@ class Standing:
     registers: Names = field(default_factory=dict)
     registers_missing: str = ""
     ring_words: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
+    sockets: Sockets = field(default_factory=Sockets)
     addresses: dict[str, str] = field(default_factory=dict)
     rx_budget: int = 1
     """Frames a burst, at most: the budget in force."""
@@ -132,7 +138,8 @@ class Snapshot:
 
 
 def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
-    """The nic and its stack now; on the loop's thread. With `rings`, descriptors and registers as well."""
+    """The nic and its stack now; on the loop's thread. With `rings`, descriptors, registers and sockets as
+    well."""
     lanes = nic.accounts().lanes
     registers, missing = {}, ""
     if rings:
@@ -165,6 +172,7 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             registers=registers,
             registers_missing=missing,
             ring_words=nic.ring_words() if rings else {},
+            sockets=observed.sockets().first(MOST_SOCKETS) if rings else Sockets(),
             addresses=dict(observed.addresses()),
             rx_budget=nic.knobs.rx_budget,
         ),

@@ -13,8 +13,9 @@ from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.logs import fields
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.services import Service, parse_service
+from asyncnic.stacks.inet.sockets import sockets
 from asyncnic.stacks.inet.stack import Inet
-from asyncnic.stacks.stack import Outcomes, Stack
+from asyncnic.stacks.stack import Outcomes, Sockets, Stack
 from asyncnic.tasks import beside
 
 log = logging.getLogger(__name__)
@@ -165,6 +166,10 @@ class InetStack(Stack):
     def addresses(self) -> Mapping[str, str]:
         """See `Stack.addresses`."""
         return self.inet.addresses()
+
+    def sockets(self, most: int) -> Sockets:
+        """See `Stack.sockets`."""
+        return sockets(self.inet.udp, self.inet.tcp, most, monotonic())
 
     def trouble(self) -> str:
         """See `Stack.trouble`."""

@@ -1,9 +1,11 @@
 """Every message survives the way, and what is none is refused."""
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
+from asyncnic.service.workers.channel import LARGEST
 from asyncnic.service.workers.messages import (
     Answer,
     Ask,
@@ -20,8 +22,10 @@ from asyncnic.service.workers.messages import (
     decode,
     encode,
 )
+from asyncnic.service.workers.snapshot import MOST_SOCKETS, Snapshot
 from asyncnic.settings.knobs import Knobs
-from tests.service.workers.snapshots import snapshot
+from asyncnic.stacks.stack import Socket, Sockets
+from tests.service.workers.snapshots import counted, snapshot
 
 MESSAGES: list[Message] = [
     Start(1, {"device": "tap:t0"}, Knobs(target_lag=0.0000004, lane=("control=arp",))),
@@ -51,3 +55,16 @@ def test_the_table_has_every_message() -> None:
 def test_what_is_no_message_is_refused(octets: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode(octets)
+
+
+def test_an_answer_with_as_many_sockets_as_a_worker_lists_fits_into_a_message() -> None:
+    details: dict[str, int | float | str] = {f"name_of_detail_{number}": 123456.789012 for number in range(12)}
+    one = Socket("tcp", "syn-received", 1 << 30, 1 << 30, f"[{'ffff:' * 7}ffff]:65535", "[::1]:65535", details)
+    most = replace(
+        snapshot(10, 10).standing,
+        sockets=Sockets([one] * 2 * MOST_SOCKETS).first(MOST_SOCKETS),
+        ring_words={ring: [(0xFFFF_FFFF, 0xFFFF_FFFF, 0xFFFF_FFFF)] * 512 for ring in ("rx", "tx")},
+    )
+    said = Answer(1, Snapshot(counted(10, 10), most))
+    assert len(encode(said)) < LARGEST
+    assert decode(encode(said)) == said
