@@ -31,6 +31,7 @@ from asyncnic.lanes.rules import parse_lanes
 from asyncnic.linux.files import read_file
 from asyncnic.settings import values
 from asyncnic.settings.knobs import KNOBS, Knob, Knobs, by_lane
+from asyncnic.settings.tcp import OfTcp
 from asyncnic.settings.values import Interface, shown
 from asyncnic.stacks import choice
 
@@ -129,10 +130,11 @@ def _setting(name: str, knob: Knob) -> tuple[Any, Any]:
 
 _STANDARD = Knobs()
 if TYPE_CHECKING:
-    _WithKnobs = _OfTheNic
+
+    class _WithKnobs(OfTcp, _OfTheNic): ...
 else:
     _WithKnobs = create_model(
-        "_WithKnobs", __base__=_OfTheNic, **{name: _setting(name, knob) for name, knob in KNOBS.items()}
+        "_WithKnobs", __base__=(OfTcp, _OfTheNic), **{name: _setting(name, knob) for name, knob in KNOBS.items()}
     )
 
 

@@ -30,6 +30,11 @@ def test_the_defaults_are_the_contract() -> None:
         "stack": "inet",
         "kernel_if": "asyncnic1",
         "service": ["udp-echo:7"],
+        "tcp_connections": 4096,
+        "tcp_connections_per_source": 1024,
+        "tcp_half_open": 512,
+        "tcp_time_wait": 4096,
+        "tcp_memory": 128 << 20,
         "workers": 1,
         "rx_ring": 256,
         "tx_ring": 64,
@@ -324,3 +329,12 @@ def test_long_and_unprintable_values_are_shown_short() -> None:
     assert shown("a\x1b[2J") == "a\\x1b[2J"
     assert len(shown("x" * 1000)) == 80
     assert shown("") == '""'
+
+
+@pytest.mark.parametrize("name", sorted(name for name in Settings.model_fields if name.startswith("tcp_")))
+def test_every_limit_of_tcp_is_a_number_within_bounds(name: str) -> None:
+    least = 1 << 20 if name == "tcp_memory" else 1
+    assert getattr(load({name: str(least)}, {}, None), name) == least
+    for wrong in ("0", "-1", str(1 << 41), "many"):
+        said = refusal({name: wrong}, {})
+        assert said.startswith(f"--{name.replace('_', '-')} {wrong}: must be a whole number from {least} to ")

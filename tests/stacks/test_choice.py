@@ -3,15 +3,19 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asyncnic.errors import SettingsError
-from asyncnic.settings.model import load
+from asyncnic.settings.model import Settings, load
 from asyncnic.stacks.choice import STACKS, choose, described, stack
+from asyncnic.stacks.inet.skin import InetStack
+from asyncnic.stacks.inet.tcp.config import Config
 from asyncnic.stacks.stack import Stack
+from tests.stacks.inet.test_skin import Nic
 
 
 def refusal(**flags: object) -> str:
@@ -126,3 +130,12 @@ async def test_a_stack_that_says_nothing_does_nothing() -> None:
     assert (plain.outcomes(), plain.events(), plain.addresses(), plain.trouble()) == ({}, {}, {}, "")
     with pytest.raises(NotImplementedError):
         await plain.run()
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.startswith("tcp_")])
+def test_every_limit_of_tcp_reaches_the_stack(name: str) -> None:
+    stack = choose(load({name: str(2_000_000 if name == "tcp_memory" else 17)}, {}, None))(Nic())  # type: ignore[arg-type]  # the part of a nic that it needs
+    assert isinstance(stack, InetStack)
+    config = asdict(stack.inet.tcp.config)
+    turned = {key for key, value in config.items() if value != asdict(Config())[key]}
+    assert turned == {name.removeprefix("tcp_")}

@@ -212,3 +212,39 @@ def test_sockets_of_two_workers_are_listed_together(run: Run) -> None:
         places = [(one["protocol"], one["state"], one["local"]) for one in found]
         once = [("tcp", "listen", f"0.0.0.0:{port}") for port in (7, 9, 80)]
         assert places == once + once
+
+
+def refusals(service: Service) -> dict[str, int]:
+    """What TCP refused, by the limit that was reached; those that were not are left out."""
+    events = service.stats()["stack_events"]
+    told = {name.removeprefix("tcp_refused_"): count for name, count in events.items() if "tcp_refused_" in name}
+    return {reason: count for reason, count in told.items() if count}
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"), [("--tcp-connections", "connections"), ("--tcp-connections-per-source", "source")]
+)
+def test_a_connection_beyond_a_limit_gets_no_answer_and_is_counted(run: Run, limit: str, reason: str) -> None:
+    with run(*SERVICES, limit, "2") as service:
+        holders = [subprocess.Popen(["nc", HOST, "9"], stdin=subprocess.PIPE) for _ in range(2)]
+        try:
+            wait_until(lambda: service.stats()["stack_events"]["tcp_opened_passive"] == 2, "both are taken")
+            assert refusals(service) == {}
+            program("nc", "-z", "-w", "1", HOST, "9", codes=(1,))
+            assert list(refusals(service)) == [reason]
+        finally:
+            for holder in holders:
+                holder.kill()
+                holder.communicate()
+        program("nc", "-z", "-w", "5", HOST, "9")  # there is room again
+        settled(service)
+
+
+def test_a_transfer_that_costs_more_than_all_may_is_reset_and_counted(run: Run, tmp_path: Path) -> None:
+    with run(*SITE, "--tcp-memory", "2000000") as service:
+        assert fetched(tmp_path / "got", f"http://{HOST}:8080/octets/500000") == octets(500_000)
+        url = f"http://{HOST}:8080/octets/20000000"
+        program("curl", "--silent", "--output", "/dev/null", url, codes=(56,))
+        assert refusals(service) == {"memory": 1}
+        assert fetched(tmp_path / "again", f"http://{HOST}:8080/octets/500000") == octets(500_000)
+        settled(service)

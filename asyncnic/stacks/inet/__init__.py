@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def _make(settings: StackSettings) -> StackFactory:
     from asyncnic.stacks.inet.services import parse_service
     from asyncnic.stacks.inet.skin import InetStack
+    from asyncnic.stacks.inet.tcp.config import Config
     from asyncnic.stacks.ledger_page import LedgerPage
 
     if any(text.count(":") > 1 for text in settings.service):
@@ -28,9 +29,17 @@ def _make(settings: StackSettings) -> StackFactory:
     if twice := sorted({port for port in ports if ports.count(port) > 1}):
         raise SettingsError(f"{settings.origin('service')}: port {twice[0][1]} can have one service only")
 
+    tcp = Config(
+        connections=settings.tcp_connections,
+        connections_per_source=settings.tcp_connections_per_source,
+        half_open=settings.tcp_half_open,
+        time_wait=settings.tcp_time_wait,
+        memory=settings.tcp_memory,
+    )
+
     def make(nic: "Nic") -> Stack:
         page.numbers = lambda: nic.ledger().as_json()
-        return InetStack(nic, settings.address, services, host=nic.host, origin=settings.origin("service"))
+        return InetStack(nic, settings.address, services, tcp=tcp, host=nic.host, origin=settings.origin("service"))
 
     return make
 

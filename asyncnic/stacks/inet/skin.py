@@ -15,6 +15,7 @@ from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.services import Service, parse_service
 from asyncnic.stacks.inet.sockets import sockets
 from asyncnic.stacks.inet.stack import Inet
+from asyncnic.stacks.inet.tcp.config import Config
 from asyncnic.stacks.stack import Outcomes, Sockets, Stack
 from asyncnic.tasks import beside
 
@@ -71,7 +72,8 @@ class InetStack(Stack):
         nic: where frames come from and go to.
         addresses: see `Inet`.
         services: read or to be read by `parse_service`; each is served on the wildcard address of every configured
-            family. gateways: see `Inet`.
+            family.
+        gateways, tcp: see `Inet`.
         host: whose addresses they are, where the kernel keeps them; then `addresses` are not asked for.
         origin: what the user typed to get the services.
 
@@ -85,6 +87,7 @@ class InetStack(Stack):
         addresses: Sequence[IPv4Interface | IPv6Interface],
         services: Sequence[str | Service] = (),
         gateways: Sequence[IPv4Address | IPv6Address] = (),
+        tcp: Config | None = None,
         host: SharedHost | None = None,
         origin: str = "--service",
     ) -> None:
@@ -106,6 +109,7 @@ class InetStack(Stack):
             monotonic,
             gateways,
             self._full.set,
+            tcp=tcp,
             changed=_log_address,
             slots=nic.slots,
             keeper=host,
