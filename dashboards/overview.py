@@ -43,6 +43,8 @@ def total(metric: str) -> str:
     return f"sum by (instance, device) ({metric}{{{ONE}}})"
 
 
+TCP_EVENTS = "asyncnic_tcp_events_total"
+TROUBLE = "retransmitted|timeouts|out_of_order|duplicate|resets_in|resets_out|aborted"
 UNACCOUNTED = " - ".join(
     total(metric)
     for metric in (
@@ -390,6 +392,31 @@ def stack() -> list[Builder[models.Panel]]:
             about="Neighbours that do not answer, errors kept back, datagrams dropped on the way out, addresses lost.",
             span=8,
             height=9,
+        ),
+        lines(
+            "TCP connections",
+            [Query(f"sum by (state) (asyncnic_tcp_connections{{{ONE}}})", "{{state}}")],
+            about="By state. Many in close-wait: an application does not close. Many in syn-received: a flood of SYNs.",
+            stacked=True,
+            span=8,
+        ),
+        lines(
+            "TCP: trouble on the way",
+            [Query(rate(TCP_EVENTS, f'event=~"{TROUBLE}"', by="event"), "{{event}}")],
+            about="Segments sent again, timers that ran out, what came out of order or twice, resets. Frames that the "
+            "first rows show as dropped come back here.",
+            unit="ops",
+            span=8,
+        ),
+        lines(
+            "TCP: refused, and memory",
+            [
+                Query(rate(TCP_EVENTS, 'event=~"refused_.+"', by="event"), "{{event}}"),
+                Query(f"sum(asyncnic_tcp_memory_bytes{{{ONE}}}) / 1e6", "memory, MB"),
+            ],
+            about="What a limit kept out, a second; each limit is a setting, tcp_connections to tcp_memory. Half-"
+            "open ones get SYN cookies instead.",
+            span=8,
         ),
     ]
 

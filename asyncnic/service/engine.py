@@ -77,6 +77,7 @@ class InProcess:
             self.stack.addresses,
             self.stack.trouble,
             sockets=lambda: self.stack.sockets(MOST_SOCKETS),
+            tcp=self.stack.tcp,
         )
         self._supervisor = Supervisor(
             self.stack, self.observed.stack, lambda: nic.counters.delivered_frames, nic.abandon_burst

@@ -15,7 +15,7 @@ from asyncnic.nic.histogram import SECONDS, Histogram
 from asyncnic.nic.ledger import Accounts, Ledger
 from asyncnic.settings.knobs import Knobs
 from asyncnic.settings.model import Settings
-from asyncnic.stacks.stack import Sockets
+from asyncnic.stacks.stack import Sockets, TcpStanding
 
 Outcomes = Mapping[str, Mapping[str, int]]
 """What a stack did with its frames: protocol to outcome to packets."""
@@ -140,6 +140,8 @@ class Observed:
     sockets too."""
     sockets: Callable[[], Sockets] = Sockets
     """The stack's endpoints and connections; of other processes as `refresh` with True has brought them."""
+    tcp: Callable[[], TcpStanding] = TcpStanding
+    """How many connections the stack has, and what they cost."""
     phase: str = "starting"
     """"starting", "running" or "stopping"."""
 

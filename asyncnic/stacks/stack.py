@@ -46,6 +46,16 @@ class Sockets:
         return Sockets(self.listed[:most], self.left_out + max(0, len(self.listed) - most))
 
 
+@dataclass(frozen=True, slots=True)
+class TcpStanding:
+    """What there is of TCP now; of a stack without one, nothing."""
+
+    connections: dict[str, int] = field(default_factory=dict)
+    """How many by state, each state from the start on; handshakes under way too."""
+    memory: int = 0
+    """Octets that they cost, buffers included."""
+
+
 class Stack:
     """A stack on a nic. What it has no use for it leaves as it is here: doing nothing, having nothing to say."""
 
@@ -68,6 +78,10 @@ class Stack:
     def sockets(self, most: int) -> Sockets:
         """Its endpoints, listeners and connections now, `most` of them listed."""
         return Sockets()
+
+    def tcp(self) -> TcpStanding:
+        """Its TCP connections now, counted."""
+        return TcpStanding()
 
     def trouble(self) -> str:
         """Why it does not serve all that it should, in one line; empty: it does."""

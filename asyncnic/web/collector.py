@@ -154,6 +154,13 @@ class NicCollector(Collector):
         yield self._counters("stack_events", text, "event", {n: c for n, c in events.items() if n not in of_tcp})
         text = "What TCP met with: segments, retransmissions, resets, cookies, refusals by their reason."
         yield self._counters("tcp_events", text, "event", {name[len(TCP) :]: c for name, c in of_tcp.items()})
+        tcp = observed.tcp()
+        text = "TCP connections by state (RFC 9293 section 3.3.2, in lower case), handshakes under way among them."
+        connections = GaugeMetricFamily("asyncnic_tcp_connections", text, labels=("device", "state"))
+        for state, count in tcp.connections.items():
+            connections.add_metric((device, state), count)
+        yield connections
+        yield self._gauge("tcp_memory_bytes", "Memory that TCP connections cost, buffers included.", tcp.memory)
         addresses = GaugeMetricFamily(
             "asyncnic_addresses",
             "The stack's own addresses: tentative (asked for), preferred (in use), duplicate (another host's).",

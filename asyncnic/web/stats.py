@@ -19,6 +19,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
     accounts = nic.accounts()
     ledger = accounts.total
     counters = nic.counters
+    tcp = observed.tcp()
     shown: dict[str, object] = {
         **ledger.as_json(),
         "dropped_by_reason": {
@@ -48,6 +49,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
         "queue": {"frames": nic.queue_frames, "limit": observed.queue_limit},
         "stack": {protocol: dict(outcomes) for protocol, outcomes in observed.outcomes().items()},
         "stack_events": dict(observed.events()),
+        "tcp": {"connections": dict(tcp.connections), "memory_bytes": tcp.memory},
         "addresses": dict(observed.addresses()),
         "stack_failures": observed.stack.failures,
         "workers": {"count": observed.workforce.count, "restarts": observed.workforce.restarts},

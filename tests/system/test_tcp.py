@@ -174,6 +174,9 @@ def test_sockets_lists_a_transfer_in_progress_like_ss(run: Run) -> None:
                 assert one["details"]["congestion"] == "cubic"
                 assert one["details"]["cwnd"] >= one["details"]["mss"] == 1448
                 assert 0 < one["details"]["rtt"] < one["details"]["rto"]
+                tcp = service.stats()["tcp"]
+                assert tcp["connections"]["established"] == 1
+                assert tcp["memory_bytes"] > 1_000_000
                 kernels = program("ss", "-tnH", "dst", HOST).split()
                 assert (kernels[4], kernels[3]) == (one["local"], one["peer"])
 
@@ -212,6 +215,11 @@ def test_sockets_of_two_workers_are_listed_together(run: Run) -> None:
         places = [(one["protocol"], one["state"], one["local"]) for one in found]
         once = [("tcp", "listen", f"0.0.0.0:{port}") for port in (7, 9, 80)]
         assert places == once + once
+        with subprocess.Popen(["nc", HOST, "9"], stdin=subprocess.PIPE) as peer:
+            try:
+                wait_until(lambda: service.stats()["tcp"]["connections"].get("established") == 1, "one of them has it")
+            finally:
+                peer.kill()
 
 
 def refusals(service: Service) -> dict[str, int]:

@@ -15,6 +15,7 @@ from asyncnic.pcnet32.descriptors import ENP, ONES, OWN, STP
 from asyncnic.service.observed import Observed, Outcomes
 from asyncnic.settings.knobs import Knobs
 from asyncnic.settings.model import load
+from asyncnic.stacks.stack import TcpStanding
 from asyncnic.web.security import Access, WebConfig, access
 from asyncnic.web.server import WebServer
 
@@ -106,6 +107,7 @@ def observe(nic: FakeNic, **flags: object) -> Observed:
         started=100.0,
         outcomes=outcomes,
         events=lambda: {"unresolved": 8, "errors_limited": 0, "tcp_retransmitted": 3},
+        tcp=lambda: TcpStanding({"syn-received": 2, "established": 7, "time-wait": 0}, 91_000),
         addresses=lambda: {"192.0.2.2": "preferred", "2001:db8::2": "tentative"},
     )
     observed.loop_lag.observe(0.0003)

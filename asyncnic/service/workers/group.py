@@ -77,6 +77,7 @@ class WorkerGroup:
             workforce=Workforce(settings.workers),
             refresh=self.refresh,
             sockets=self._nic.sockets,
+            tcp=self._nic.tcp,
         )
         self._workers = [make_worker(index, self._pass_on) for index in range(settings.workers)]
         self._finishing = asyncio.Event()

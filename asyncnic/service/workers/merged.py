@@ -11,9 +11,9 @@ from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
 from asyncnic.service.observed import Unwatchable
 from asyncnic.service.workers.books import Cut
-from asyncnic.service.workers.snapshot import Counted, LaneCounted, Names, Snapshot, Table, descriptors, total
+from asyncnic.service.workers.snapshot import Counted, LaneCounted, Names, Snapshot, Table, add, descriptors, total
 from asyncnic.settings.knobs import Knobs
-from asyncnic.stacks.stack import Sockets
+from asyncnic.stacks.stack import Sockets, TcpStanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,13 @@ class MergedNic:
         """The stacks' sockets, worker by worker: a service has its listener in each."""
         found = [snapshot.standing.sockets for snapshot in self._snapshots]
         return Sockets([one for some in found for one in some.listed], sum(some.left_out for some in found))
+
+    def tcp(self) -> TcpStanding:
+        """The stacks' connections, added up."""
+        standing = TcpStanding()
+        for snapshot in self._snapshots:
+            standing = add(standing, snapshot.standing.tcp)
+        return standing
 
     def ring_descriptors(self) -> Table:
         """Descriptors of all workers by ring and owner."""

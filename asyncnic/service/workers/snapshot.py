@@ -16,7 +16,7 @@ from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.nic.ledger import Ledger
 from asyncnic.nic.nic import Nic
 from asyncnic.service.observed import Observed
-from asyncnic.stacks.stack import Sockets
+from asyncnic.stacks.stack import Sockets, TcpStanding
 
 MOST_SOCKETS = 256
 """How many a worker lists: what it says at a time is bounded (`channel.LARGEST`)."""
@@ -124,6 +124,7 @@ class Standing:
     registers_missing: str = ""
     ring_words: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
     sockets: Sockets = field(default_factory=Sockets)
+    tcp: TcpStanding = field(default_factory=TcpStanding)
     addresses: dict[str, str] = field(default_factory=dict)
     rx_budget: int = 1
     """Frames a burst, at most: the budget in force."""
@@ -173,6 +174,7 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             registers_missing=missing,
             ring_words=nic.ring_words() if rings else {},
             sockets=observed.sockets().first(MOST_SOCKETS) if rings else Sockets(),
+            tcp=observed.tcp(),
             addresses=dict(observed.addresses()),
             rx_budget=nic.knobs.rx_budget,
         ),

@@ -13,10 +13,10 @@ from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.logs import fields
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.services import Service, parse_service
-from asyncnic.stacks.inet.sockets import sockets
+from asyncnic.stacks.inet.sockets import sockets, standing
 from asyncnic.stacks.inet.stack import Inet
 from asyncnic.stacks.inet.tcp.config import Config
-from asyncnic.stacks.stack import Outcomes, Sockets, Stack
+from asyncnic.stacks.stack import Outcomes, Sockets, Stack, TcpStanding
 from asyncnic.tasks import beside
 
 log = logging.getLogger(__name__)
@@ -174,6 +174,10 @@ class InetStack(Stack):
     def sockets(self, most: int) -> Sockets:
         """See `Stack.sockets`."""
         return sockets(self.inet.udp, self.inet.tcp, most, monotonic())
+
+    def tcp(self) -> TcpStanding:
+        """See `Stack.tcp`."""
+        return standing(self.inet.tcp)
 
     def trouble(self) -> str:
         """See `Stack.trouble`."""

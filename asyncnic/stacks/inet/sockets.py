@@ -1,5 +1,6 @@
 """What a host has open, for people: UDP endpoints, TCP listeners, handshakes and connections as rows. It only reads."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
@@ -11,9 +12,10 @@ from asyncnic.stacks.inet.tcp.connection import Connection
 from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.tcp.states import State
 from asyncnic.stacks.inet.udp import Udp
-from asyncnic.stacks.stack import Socket, Sockets
+from asyncnic.stacks.stack import Socket, Sockets, TcpStanding
 
 ANYBODY = "*"
+_OF_CONNECTIONS = [state for state in State if state not in (State.CLOSED, State.LISTEN)]
 
 
 def sockets(udp: Udp, tcp: Tcp, most: int, now: float) -> Sockets:
@@ -42,6 +44,13 @@ def sockets(udp: Udp, tcp: Tcp, most: int, now: float) -> Sockets:
 
     listed = list(islice(rows(), most))
     return Sockets(listed, len(endpoints) + len(places) + len(half_open) + len(tcp.connections) - len(listed))
+
+
+def standing(tcp: Tcp) -> TcpStanding:
+    """How many handshakes and connections there are, by state, and what they cost."""
+    states = Counter(connection.state for connection in tcp.connections.values())
+    states[State.SYN_RECEIVED] += len(tcp.listening.half_open)
+    return TcpStanding({_name(state): states[state] for state in _OF_CONNECTIONS}, tcp.accounts.memory)
 
 
 def shown(address: Address) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from asyncnic.stacks.inet.outcomes import Totals
-from asyncnic.stacks.inet.sockets import shown, sockets
+from asyncnic.stacks.inet.sockets import shown, sockets, standing
 from asyncnic.stacks.inet.udp import Udp
 from asyncnic.stacks.stack import Sockets
 from tests.stacks.inet.tcp.pair import Pair
@@ -71,3 +71,18 @@ def test_no_more_are_listed_than_asked_for_and_the_rest_is_counted() -> None:
     assert (len(found.listed), found.left_out) == (3, 3)
     assert found.first(2) == Sockets(found.listed[:2], 4)
     assert found.first(3) == found
+
+
+def test_every_state_is_counted_from_the_start_on_and_memory_is_what_the_accounts_say() -> None:
+    pair = Pair()
+    assert set(standing(pair.b).connections.values()) == {0}
+    assert "listen" not in standing(pair.b).connections
+    pair.connect()
+    pair.run(lambda: bool(pair.b.listening.half_open))
+    assert standing(pair.b).connections["syn-received"] == 1
+    assert standing(pair.a).connections["syn-sent"] == 1
+    assert standing(pair.b).memory == 0
+    pair.run(lambda: bool(pair.accepted))
+    found = standing(pair.b)
+    assert found.connections == dict.fromkeys(found.connections, 0) | {"established": 1}
+    assert found.memory == pair.b.accounts.memory > 0
