@@ -31,6 +31,7 @@ from asyncnic.lanes.rules import parse_lanes
 from asyncnic.linux.files import read_file
 from asyncnic.settings import values
 from asyncnic.settings.knobs import KNOBS, Knob, Knobs, by_lane
+from asyncnic.settings.packet import OfPacket
 from asyncnic.settings.tcp import OfTcp
 from asyncnic.settings.values import Interface, shown
 from asyncnic.stacks import choice
@@ -103,12 +104,6 @@ class _OfTheNic(BaseModel):
     tx_ring: Annotated[int, BeforeValidator(values.power_of_two_within(1, 512))] = Field(
         64, title="N", description="transmit descriptors, a power of two from 1 to 512"
     )
-    packet_ring: Annotated[int, BeforeValidator(values.whole_within(32, 65536))] = Field(
-        1024, title="FRAMES", description="frames that the kernel's ring of packet:INTERFACE holds, at most"
-    )
-    packet_qdisc_bypass: Annotated[bool, BeforeValidator(values.switch)] = Field(
-        False, description="send on packet:INTERFACE past the interface's queueing discipline"
-    )
     delivery: Literal["direct", "queue"] = Field(
         "direct", description="hand bursts straight to the stack, or through a bounded queue"
     )
@@ -131,10 +126,12 @@ def _setting(name: str, knob: Knob) -> tuple[Any, Any]:
 _STANDARD = Knobs()
 if TYPE_CHECKING:
 
-    class _WithKnobs(OfTcp, _OfTheNic): ...
+    class _WithKnobs(OfTcp, OfPacket, _OfTheNic): ...
 else:
     _WithKnobs = create_model(
-        "_WithKnobs", __base__=(OfTcp, _OfTheNic), **{name: _setting(name, knob) for name, knob in KNOBS.items()}
+        "_WithKnobs",
+        __base__=(OfTcp, OfPacket, _OfTheNic),
+        **{name: _setting(name, knob) for name, knob in KNOBS.items()},
     )
 
 
