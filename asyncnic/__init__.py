@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from asyncnic.errors import DeviceError, DeviceLost, PrivilegeError
     from asyncnic.nic.burst import Burst
     from asyncnic.nic.ledger import Ledger
-    from asyncnic.nic.nic import Nic, open_nic
+    from asyncnic.nic.nic import Nic
+    from asyncnic.nic.opening import open_nic
     from asyncnic.settings.knobs import Knobs
 
 __all__ = ["Burst", "DeviceError", "DeviceLost", "Knobs", "Ledger", "Nic", "PrivilegeError", "open_nic"]
@@ -24,7 +25,7 @@ _HOMES = {
     "Ledger": "asyncnic.nic.ledger",
     "Nic": "asyncnic.nic.nic",
     "PrivilegeError": "asyncnic.errors",
-    "open_nic": "asyncnic.nic.nic",
+    "open_nic": "asyncnic.nic.opening",
 }
 """Public name to the module it lives in."""
 

@@ -14,7 +14,7 @@ import uvloop
 
 from asyncnic.bench import wires
 from asyncnic.bench.bystander import Bystander
-from asyncnic.bench.case import Case, Outcome
+from asyncnic.bench.case import Case, Figures
 from asyncnic.bench.load import HEADERS
 from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application, offer_of
 from asyncnic.linux import tun
@@ -47,7 +47,7 @@ class BareTap:
         return (wires.counters(self.name) - self._before).transmit_dropped
 
 
-def readv(case: Case) -> Outcome:
+def readv(case: Case) -> Figures:
     """os.readv into one buffer, over and over."""
     tap = BareTap(NAME)
     fd, buffers, read = tap.fd, [bytearray(2048)], os.readv
@@ -64,7 +64,7 @@ def readv(case: Case) -> Outcome:
     return _blocking(case, tap, drain)
 
 
-def readinto(case: Case) -> Outcome:
+def readinto(case: Case) -> Figures:
     """FileIO.readinto into one buffer, over and over."""
     tap = BareTap(NAME)
     buffer = bytearray(2048)
@@ -79,7 +79,7 @@ def readinto(case: Case) -> Outcome:
     return _blocking(case, tap, drain)
 
 
-def _blocking(case: Case, tap: BareTap, drain: Callable[[], int]) -> Outcome:
+def _blocking(case: Case, tap: BareTap, drain: Callable[[], int]) -> Figures:
     """Play `case` on a loop that calls `drain` whenever there is something to read."""
     trial = Trial(case, offer_of(case))
     poller = select.poll()
@@ -94,7 +94,7 @@ def _blocking(case: Case, tap: BareTap, drain: Callable[[], int]) -> Outcome:
     return outcome
 
 
-def drain_queue(case: Case) -> Outcome:
+def drain_queue(case: Case) -> Figures:
     """A reader without a budget before a bounded queue: the in-kernel driver's shape, and receive livelock.
 
     Whenever the TAP is readable it is read until it is empty; frames that the queue of 1,000 has no room for are
@@ -103,7 +103,7 @@ def drain_queue(case: Case) -> Outcome:
     return uvloop.run(_drain_queue(case))
 
 
-async def _drain_queue(case: Case) -> Outcome:
+async def _drain_queue(case: Case) -> Figures:
     tap = await in_thread(BareTap, NAME)
     offer = await in_thread(offer_of, case)
     trial, app = Trial(case, offer), application(case)

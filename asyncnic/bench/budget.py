@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from asyncnic.bench.case import Case, Load, Outcome, run_case
+from asyncnic.bench.case import Case, Figures, Load, run_case
 from asyncnic.bench.experiment import Play, described, play_rounds
 from asyncnic.bench.report import Spread, console, milliseconds, show, table
 
@@ -42,7 +42,7 @@ def measure(
         DeviceError, Failed: what `run_case` raises.
     """
     rows = []
-    outcomes: list[Outcome] = []
+    outcomes: list[Figures] = []
     for burden in work:
         load = Load(rate=OVERLOAD / (burden + FRAME_SECONDS), seconds=seconds)
         cases = {
@@ -76,7 +76,7 @@ def _case(load: Load, work: float, time_budget: float, knobs: Mapping[str, Any])
     return Case("direct", load, check=True, work=work, bystander=True, rx_ring=RX_RING, knobs=knobs)
 
 
-def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _figures(outcomes: Sequence[Figures]) -> dict[str, Any]:
     """Spreads over the runs: frames a second, frames a burst, share of a core, seconds of lag."""
 
     def lag(quantile: str) -> dict[str, float]:

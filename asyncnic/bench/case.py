@@ -2,7 +2,7 @@
 
 An experiment is a list of cases; `run_case` plays one and returns its outcome. The receiving side is a fresh process,
 so that its CPU time is its own and nothing is left of the case before; the sender is a child of it (`offer`). This
-module knows the systems by name only: each is a function from `Case` to `Outcome` in the module that the table names.
+module knows the systems by name only: each is a function from `Case` to `Figures` in the module that the table names.
 """
 
 import importlib
@@ -105,7 +105,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Figures:
     """What became of a case. Frames and datagrams are the same number here: every frame is one datagram.
 
     `lost` says where, as far as anybody counted; "uncounted" is what is missing beyond that. `window` covers the time
@@ -151,7 +151,7 @@ class Outcome:
         return self.window["cpu_seconds"] / self.window["frames"] if self.window["frames"] else None
 
 
-def run_case(case: Case, timeout: float = 120.0) -> Outcome:
+def run_case(case: Case, timeout: float = 120.0) -> Figures:
     """Play a case in a process of its own and return its outcome.
 
     Raises:
@@ -168,7 +168,7 @@ def run_case(case: Case, timeout: float = 120.0) -> Outcome:
                 raise Failed(f"bench: {case.system} did not end within {timeout:.0f} s") from None
             raise
     if child.returncode == 0:
-        return Outcome(**json.loads(out.splitlines()[-1]))
+        return Figures(**json.loads(out.splitlines()[-1]))
     lines = errors.strip().splitlines()
     why = lines[-1] if lines else f"bench: {case.system}: exit code {child.returncode}"
     raise _EXIT.get(child.returncode, Failed)(why)
@@ -200,9 +200,9 @@ def main(argument: str) -> int:
     return 0
 
 
-def _function(system: System) -> Callable[[Case], Outcome]:
+def _function(system: System) -> Callable[[Case], Figures]:
     module, _, name = system.where.partition(":")
-    function: Callable[[Case], Outcome] = getattr(importlib.import_module(module), name)
+    function: Callable[[Case], Figures] = getattr(importlib.import_module(module), name)
     return function
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from asyncnic.bench.case import SYSTEMS, Case, Load, Outcome, run_case
+from asyncnic.bench.case import SYSTEMS, Case, Figures, Load, run_case
 from asyncnic.bench.experiment import Play, described, play_rounds, ratio, spread
 from asyncnic.bench.report import Spread, console, microseconds, show, table
 
@@ -129,15 +129,15 @@ def _rate(rate: float | None) -> str:
     return "flat out" if rate is None else f"{rate:,.0f}/s"
 
 
-def _per_cpu_second(outcome: Outcome) -> float:
+def _per_cpu_second(outcome: Figures) -> float:
     return outcome.per_cpu_second
 
 
-def _lost(outcome: Outcome) -> float:
+def _lost(outcome: Figures) -> float:
     """Questions without an answer at the client."""
     return float(outcome.sender["datagrams"] - outcome.sender["answers"])
 
 
-def _round_trip(outcome: Outcome, *quantiles: str) -> float:
+def _round_trip(outcome: Figures, *quantiles: str) -> float:
     trips: dict[str, float | None] = outcome.sender["round_trips"]
     return next((value for name in quantiles if (value := trips.get(name)) is not None), 0.0)

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from asyncnic.bench.case import SYSTEMS, Case, Outcome, run_case
+from asyncnic.bench.case import SYSTEMS, Case, Figures, run_case
 from asyncnic.bench.report import Spread
 from asyncnic.errors import Failed, SettingsError
 
 _MODULES = {"scapy": "scapy", "pytcp": "pmd_pytcp"}
 """Systems that come with the extra ``asyncnic[bench]``, and what has to be importable for them."""
 
-Play = Callable[[Case], Outcome]
+Play = Callable[[Case], Figures]
 
 
 def choose_systems(names: Sequence[str], default: Sequence[str]) -> list[str]:
@@ -42,13 +42,13 @@ def installed(system: str) -> bool:
     return system not in _MODULES or importlib.util.find_spec(_MODULES[system]) is not None
 
 
-def play_rounds(cases: Mapping[str, Case], runs: int, play: Play = run_case) -> dict[str, list[Outcome]]:
+def play_rounds(cases: Mapping[str, Case], runs: int, play: Play = run_case) -> dict[str, list[Figures]]:
     """Play each case `runs` times, interleaved; the outcomes by the cases' labels, in the order of the rounds.
 
     Raises:
         DeviceError, Failed: what `run_case` raises.
     """
-    outcomes: dict[str, list[Outcome]] = {label: [] for label in cases}
+    outcomes: dict[str, list[Figures]] = {label: [] for label in cases}
     labels = list(cases)
     for number in range(runs):
         for place, label in enumerate(labels if number % 2 == 0 else reversed(labels)):
@@ -57,17 +57,17 @@ def play_rounds(cases: Mapping[str, Case], runs: int, play: Play = run_case) -> 
     return outcomes
 
 
-def ratio(over: Sequence[Outcome], under: Sequence[Outcome], of: Callable[[Outcome], float]) -> Spread:
+def ratio(over: Sequence[Figures], under: Sequence[Figures], of: Callable[[Figures], float]) -> Spread:
     """A figure of one case over that of another, round by round."""
     return Spread.of([of(one) / of(other) for one, other in zip(over, under, strict=True)])
 
 
-def spread(outcomes: Sequence[Outcome], of: Callable[[Outcome], float]) -> Spread:
+def spread(outcomes: Sequence[Figures], of: Callable[[Figures], float]) -> Spread:
     """A figure of a case over its runs."""
     return Spread.of([of(outcome) for outcome in outcomes])
 
 
-def described(system: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def described(system: str, outcomes: Sequence[Figures]) -> dict[str, Any]:
     """What a result says about a system besides figures."""
     return {"about": SYSTEMS[system].about, "wire": SYSTEMS[system].wire, "version": outcomes[0].version}
 

@@ -16,7 +16,7 @@ import uvloop
 
 from asyncnic.bench import wires
 from asyncnic.bench.bystander import Bystander
-from asyncnic.bench.case import Case, Outcome
+from asyncnic.bench.case import Case, Figures
 from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application, offer_of
 from asyncnic.linux.thread import in_thread
 
@@ -26,37 +26,37 @@ RECEIVE_BUFFER = 512 << 10
 """Octets asked for with SO_RCVBUF; the kernel doubles them, and counts some 800 for a small datagram."""
 
 
-def uvloop_udp(case: Case) -> Outcome:
+def uvloop_udp(case: Case) -> Figures:
     """uvloop's create_datagram_endpoint."""
     return _on_veth(case, lambda far: uvloop.run(_endpoint(case, far, None)))
 
 
-def asyncio_udp(case: Case) -> Outcome:
+def asyncio_udp(case: Case) -> Figures:
     """asyncio's create_datagram_endpoint as it comes: it allocates 256 KiB for every recvfrom."""
     return _on_veth(case, lambda far: asyncio.run(_endpoint(case, far, None)))
 
 
-def asyncio_udp_2048(case: Case) -> Outcome:
+def asyncio_udp_2048(case: Case) -> Figures:
     """The same with the transport's max_size set to 2,048 octets."""
     return _on_veth(case, lambda far: asyncio.run(_endpoint(case, far, 2048)))
 
 
-def recv(case: Case) -> Outcome:
+def recv(case: Case) -> Figures:
     """socket.recv in a loop."""
     return _on_veth(case, lambda far: _recv(case, far))
 
 
-def recvfrom(case: Case) -> Outcome:
+def recvfrom(case: Case) -> Figures:
     """socket.recvfrom in a loop, and socket.sendto for the answers."""
     return _on_veth(case, lambda far: _recvfrom(case, far))
 
 
-def _on_veth(case: Case, play: Callable[[wires.FarSide], Outcome]) -> Outcome:
+def _on_veth(case: Case, play: Callable[[wires.FarSide], Figures]) -> Figures:
     with wires.FarSide(NEAR, FAR) as far:
         return play(far)
 
 
-async def _endpoint(case: Case, far: wires.FarSide, max_size: int | None) -> Outcome:
+async def _endpoint(case: Case, far: wires.FarSide, max_size: int | None) -> Figures:
     app = application(case)
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: app, sock=_socket())
     if max_size is not None:
@@ -71,7 +71,7 @@ async def _endpoint(case: Case, far: wires.FarSide, max_size: int | None) -> Out
     return trial.outcome(app.datagrams, lost, app, bystander=report)
 
 
-def _recv(case: Case, far: wires.FarSide) -> Outcome:
+def _recv(case: Case, far: wires.FarSide) -> Figures:
     app, loss = application(case), Losses(far)
     trial = Trial(case, far.run(offer_of, case))
     with _socket() as sock:
@@ -90,7 +90,7 @@ def _recv(case: Case, far: wires.FarSide) -> Outcome:
     return trial.outcome(app.datagrams, loss.read(), app)
 
 
-def _recvfrom(case: Case, far: wires.FarSide) -> Outcome:
+def _recvfrom(case: Case, far: wires.FarSide) -> Figures:
     app, loss = application(case), Losses(far)
     trial = Trial(case, far.run(offer_of, case))
     with _socket() as sock:

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from asyncnic.bench.budget import FRAME_SECONDS, OVERLOAD
-from asyncnic.bench.case import Case, Load, Outcome, run_case
+from asyncnic.bench.case import Case, Figures, Load, run_case
 from asyncnic.bench.experiment import Play, play_rounds
 from asyncnic.bench.report import Spread, console, microseconds, milliseconds, percent, show, table
 from asyncnic.errors import SettingsError
 from asyncnic.settings.knobs import Knobs
-from asyncnic.settings.model import LIVE, Settings, load
+from asyncnic.settings.load import load
+from asyncnic.settings.model import LIVE, Settings
 
 DEFAULTS = "defaults"
 FIXED = ("rx_ring", "delivery")
@@ -84,7 +85,7 @@ def measure(
     }
 
 
-def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _figures(outcomes: Sequence[Figures]) -> dict[str, Any]:
     """Medians over the runs. Rates in frames or wake-ups a second, times in seconds."""
 
     def middle(values: Sequence[float | None]) -> float | None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from asyncnic.bench.case import SYSTEMS, Case, Load, Outcome, run_case
+from asyncnic.bench.case import SYSTEMS, Case, Figures, Load, run_case
 from asyncnic.bench.experiment import Play, described, play_rounds, tell
 from asyncnic.bench.report import Spread, console, microseconds, milliseconds, show, table
 
@@ -45,10 +45,10 @@ class Point:
     scrapes_failed: float | None
 
     @classmethod
-    def of(cls, factor: float, outcomes: Sequence[Outcome]) -> "Point":
+    def of(cls, factor: float, outcomes: Sequence[Figures]) -> "Point":
         """The point that these runs of one case make."""
 
-        def bystander(outcome: Outcome, what: str, figure: str) -> float | None:
+        def bystander(outcome: Figures, what: str, figure: str) -> float | None:
             return None if outcome.bystander is None else outcome.bystander[what][figure]
 
         return cls(
@@ -79,7 +79,7 @@ def measure(
         DeviceError, Failed: what `run_case` raises.
     """
     curves = []
-    outcomes: list[Outcome] = []
+    outcomes: list[Figures] = []
     versions: dict[str, Any] = {}
     for burden in work:
         capacity = _capacity(burden, seconds, play)
@@ -136,7 +136,7 @@ def _loads(capacity: float, factors: Sequence[float], seconds: float) -> dict[fl
     return loads
 
 
-def _judge(points: Sequence[Point], runs: Sequence[Sequence[Outcome]]) -> dict[str, Any]:
+def _judge(points: Sequence[Point], runs: Sequence[Sequence[Figures]]) -> dict[str, Any]:
     """The verdict, its figure for each round by itself, and the same figure by CPU time."""
     share = points[-1].delivered / max(point.delivered for point in points)
     rounds = [

@@ -17,7 +17,7 @@ from prometheus_client import Metric
 
 from asyncnic.bench import wires
 from asyncnic.bench.bystander import Bystander
-from asyncnic.bench.case import Case, Outcome
+from asyncnic.bench.case import Case, Figures
 from asyncnic.bench.kernel_udp import FAR, NEAR
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.receiver import Busy
@@ -29,7 +29,7 @@ from asyncnic.nic.nic import Nic
 from asyncnic.service.observed import Observed
 from asyncnic.service.workers.group import open_workers
 from asyncnic.settings.knobs import Knobs
-from asyncnic.settings.model import load
+from asyncnic.settings.load import load
 from asyncnic.web.collector import NicCollector
 
 TAP = "bench0"
@@ -37,38 +37,38 @@ _WORK = "BENCH_WORK"
 """Variable with the seconds of work a datagram, for the applications in workers."""
 
 
-def direct(case: Case) -> Outcome:
+def direct(case: Case) -> Figures:
     """Bursts straight off the ring into the inet stack."""
     return uvloop.run(_play(case, "direct", "drop-newest"))
 
 
-def packet(case: Case) -> Outcome:
+def packet(case: Case) -> Figures:
     """The same off the kernel's packet ring, beside a kernel that keeps the address."""
     with wires.FarSide(NEAR, FAR) as far:
         return uvloop.run(_measure(case, f"packet:{NEAR}", partial(far.run, offer_of), "direct", "drop-newest"))
 
 
-def queue_drop_newest(case: Case) -> Outcome:
+def queue_drop_newest(case: Case) -> Figures:
     """Through the bounded queue; what finds it full is dropped."""
     return uvloop.run(_play(case, "queue", "drop-newest"))
 
 
-def queue_drop_oldest(case: Case) -> Outcome:
+def queue_drop_oldest(case: Case) -> Figures:
     """Through the bounded queue; what has waited longest is dropped."""
     return uvloop.run(_play(case, "queue", "drop-oldest"))
 
 
-def queue_pause(case: Case) -> Outcome:
+def queue_pause(case: Case) -> Figures:
     """Through the bounded queue; while it is full nothing is read."""
     return uvloop.run(_play(case, "queue", "pause"))
 
 
-def sink(case: Case) -> Outcome:
+def sink(case: Case) -> Figures:
     """Model, driver and nic, and a stack that only takes."""
     return uvloop.run(_play(case, "direct", "drop-newest", sink_only=True))
 
 
-def workers(case: Case) -> Outcome:
+def workers(case: Case) -> Figures:
     """Processes that share the TAP, as `--workers` makes them; the application only counts and works."""
     return uvloop.run(_share(case))
 
@@ -83,14 +83,14 @@ def _metrics(nic: Nic) -> Callable[[], Iterable[Metric]]:
     return NicCollector(Observed(nic, load({}, {}, None), time.monotonic())).collect
 
 
-async def _play(case: Case, delivery: str, policy: str, sink_only: bool = False) -> Outcome:
+async def _play(case: Case, delivery: str, policy: str, sink_only: bool = False) -> Figures:
     await in_thread(wires.make_tap, TAP)
     return await _measure(case, f"tap:{TAP}", offer_of, delivery, policy, sink_only)
 
 
 async def _measure(
     case: Case, device: str, start: Callable[[Case], Offer], delivery: str, policy: str, sink_only: bool = False
-) -> Outcome:
+) -> Figures:
     app = None if sink_only else application(case)
     turned: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in case.knobs.items()
@@ -109,7 +109,7 @@ async def _measure(
     )
 
 
-async def _share(case: Case) -> Outcome:
+async def _share(case: Case) -> Figures:
     await in_thread(wires.make_tap, TAP)
     os.environ[_WORK] = str(case.work)
     given = {

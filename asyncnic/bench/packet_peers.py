@@ -15,7 +15,7 @@ from typing import Any
 from asyncnic.bench import wires
 from asyncnic.bench.bare import NAME as TAP
 from asyncnic.bench.bare import BareTap
-from asyncnic.bench.case import Case, Outcome
+from asyncnic.bench.case import Case, Figures
 from asyncnic.bench.kernel_udp import FAR, NEAR, PORT, RECEIVE_BUFFER, receive_timeout
 from asyncnic.bench.load import HEADERS
 from asyncnic.bench.trial import LOOK_SECONDS, QUIET_SECONDS, Trial, application, offer_of
@@ -27,7 +27,7 @@ SOL_PACKET, PACKET_STATISTICS = 263, 6
 ADDRESS_SECONDS, ADDRESS_TRIES = 20, 100
 
 
-def af_packet(case: Case) -> Outcome:
+def af_packet(case: Case) -> Figures:
     """recv_into on a packet socket, in a loop."""
     app = application(case)
     header = HEADERS[4]
@@ -52,7 +52,7 @@ def af_packet(case: Case) -> Outcome:
         return trial.outcome(app.datagrams, {"socket": dropped}, app)
 
 
-def scapy(case: Case) -> Outcome:
+def scapy(case: Case) -> Figures:
     """AsyncSniffer with a callback that takes the UDP payload."""
     udp = importlib.import_module("scapy.layers.inet").UDP
     sniffer_class = importlib.import_module("scapy.sendrecv").AsyncSniffer
@@ -73,12 +73,12 @@ def scapy(case: Case) -> Outcome:
         return trial.outcome(app.datagrams, {}, app)
 
 
-def pytcp(case: Case) -> Outcome:
+def pytcp(case: Case) -> Figures:
     """A UDP socket of PyTCP, awaited in a loop. It has a TAP, a stack in pure Python and asyncio's own loop."""
     return asyncio.run(_pytcp(case))
 
 
-async def _pytcp(case: Case) -> Outcome:
+async def _pytcp(case: Case) -> Figures:
     addresses = importlib.import_module("pmd_net_addr")
     stack = importlib.import_module("pmd_pytcp.stack")
     sockets = importlib.import_module("pmd_pytcp.socket")

@@ -15,7 +15,8 @@ from asyncnic.bench.receiver import Counter, StampReader
 from asyncnic.devices.device import PacketOptions
 from asyncnic.devices.host import SharedHost
 from asyncnic.linux.thread import in_thread
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from asyncnic.stacks.inet.skin import InetStack
 from asyncnic.stacks.sink import Sink

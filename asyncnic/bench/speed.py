@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from asyncnic.bench.case import Case, Load, Outcome, run_case
+from asyncnic.bench.case import Case, Figures, Load, run_case
 from asyncnic.bench.experiment import Play, described, play_rounds, ratio, spread
 from asyncnic.bench.report import Spread, console, show, table
 
@@ -44,7 +44,7 @@ def measure(seconds: float, runs: int, play: Play = run_case) -> dict[str, Any]:
     paced = {_paced(name, pace): Case(name, Load(rate=pace, seconds=seconds)) for pace in PACES for name in PEERS}
     outcomes = play_rounds(cases | paced, runs, play)
 
-    def ratios(over: str, under: str, of: Callable[[Outcome], float]) -> dict[str, float]:
+    def ratios(over: str, under: str, of: Callable[[Figures], float]) -> dict[str, float]:
         return asdict(ratio(outcomes[over], outcomes[under], of))
 
     return {
@@ -93,15 +93,15 @@ def _paced(name: str, pace: float) -> str:
     return f"{name} at {pace:,.0f}/s"
 
 
-def _per_cpu_second(outcome: Outcome) -> float:
+def _per_cpu_second(outcome: Figures) -> float:
     return outcome.per_cpu_second
 
 
-def _sender_us(outcome: Outcome) -> float:
+def _sender_us(outcome: Figures) -> float:
     return outcome.sender["cpu_seconds"] / outcome.offered * 1e6 if outcome.offered else 0.0
 
 
-def _both_sides(outcome: Outcome) -> float:
+def _both_sides(outcome: Figures) -> float:
     """Frames per second of CPU time that receiving one and sending one took together."""
     spent = (outcome.cpu_per_frame or 0.0) + _sender_us(outcome) * 1e-6
     return 1.0 / spent if spent else 0.0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from asyncnic.bench.case import SYSTEMS, Case, Load, Outcome, run_case
+from asyncnic.bench.case import SYSTEMS, Case, Figures, Load, run_case
 from asyncnic.bench.experiment import Play, tell
 from asyncnic.bench.report import console, show, table
 from asyncnic.bench.trial import version
@@ -37,7 +37,7 @@ CaseAt = Callable[[float, float], Case]
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Outcome of a search, in frames a second; None where even the lowest rate lost."""
+    """Figures of a search, in frames a second; None where even the lowest rate lost."""
 
     ndr: float | None
     pdr: float | None
@@ -165,7 +165,7 @@ def show_throughput(result: dict[str, Any]) -> None:
     show(out, "Frames of 64 octets at line rate", table(("", "line", "frames/s", "offered", "lost"), lines))
 
 
-def _late(outcome: Outcome, seconds: float) -> int:
+def _late(outcome: Figures, seconds: float) -> int:
     """Frames that a generator which fell behind offered after the trial's end."""
     return max(0, outcome.offered - round(outcome.offered_rate * seconds * LATE))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from asyncnic.bench import dnsperf, wires
 from asyncnic.bench.answers import Responder
-from asyncnic.bench.case import SYSTEMS, Case, Outcome
+from asyncnic.bench.case import SYSTEMS, Case, Figures
 from asyncnic.bench.load import Offered
 from asyncnic.bench.offer import Offer
 from asyncnic.bench.receiver import Counter, Echo, StampReader
@@ -93,13 +93,13 @@ class Trial:
             before = now
             await asyncio.sleep(QUIET_SECONDS)
 
-    def outcome(self, delivered: int, lost: dict[str, int], app: Counter | StampReader | None, **more: Any) -> Outcome:
+    def outcome(self, delivered: int, lost: dict[str, int], app: Counter | StampReader | None, **more: Any) -> Figures:
         """Everything together. What is missing beyond `lost` is added to it as "uncounted"."""
         sender: Offered = self._offer.result()
         if isinstance(app, StampReader):
             order = app.sequence.as_json() | {"lost": app.sequence.lost(sender.datagrams)}
             more |= {"order": order, "ages": app.ages.as_json()}
-        return Outcome(
+        return Figures(
             case=asdict(self.case),
             version=version(self.case.system),
             offered=sender.datagrams,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from asyncnic.bench.case import SYSTEMS, Case, Load, Outcome, run_case
+from asyncnic.bench.case import SYSTEMS, Case, Figures, Load, run_case
 from asyncnic.bench.experiment import Play, described, play_rounds, spread
 from asyncnic.bench.report import Spread, console, percent, show, table
 
@@ -58,7 +58,7 @@ def measure(systems: Sequence[str], packets: int, seconds: float, runs: int, pla
     }
 
 
-def _summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _summary(outcomes: Sequence[Figures]) -> dict[str, Any]:
     return {
         "offered": asdict(spread(outcomes, lambda outcome: outcome.offered)),
         "received": asdict(spread(outcomes, lambda outcome: outcome.delivered)),

@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class LinkCounters:
+class TapCounts:
     """An interface's own counters, as rtnetlink reads them (IFLA_STATS64)."""
 
     transmitted: int
@@ -45,8 +45,8 @@ class LinkCounters:
     received: int
     receive_dropped: int
 
-    def __sub__(self, before: "LinkCounters") -> "LinkCounters":
-        return LinkCounters(
+    def __sub__(self, before: "TapCounts") -> "TapCounts":
+        return TapCounts(
             self.transmitted - before.transmitted,
             self.transmit_dropped - before.transmit_dropped,
             self.received - before.received,
@@ -83,7 +83,7 @@ def wait_until_up(name: str, seconds: float = UP_SECONDS) -> None:
             time.sleep(0.005)
 
 
-def counters(name: str) -> LinkCounters:
+def counters(name: str) -> TapCounts:
     """Read an interface's counters.
 
     Raises:
@@ -91,7 +91,7 @@ def counters(name: str) -> LinkCounters:
     """
     with _rtnetlink(name) as ip:
         stats = _link(ip, name).get_attr("IFLA_STATS64")
-    return LinkCounters(stats["tx_packets"], stats["tx_dropped"], stats["rx_packets"], stats["rx_dropped"])
+    return TapCounts(stats["tx_packets"], stats["tx_dropped"], stats["rx_packets"], stats["rx_dropped"])
 
 
 class FarSide:
@@ -126,7 +126,7 @@ class FarSide:
         """Call a function on the far side and wait for its result."""
         return self._thread.submit(function, *arguments).result()
 
-    def counters(self) -> LinkCounters:
+    def counters(self) -> TapCounts:
         """Counters of the far end."""
         return self.run(counters, self._far)
 

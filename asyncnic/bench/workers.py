@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from asyncnic.bench.case import Case, Load, Outcome, run_case
+from asyncnic.bench.case import Case, Figures, Load, run_case
 from asyncnic.bench.experiment import Play, described, play_rounds, ratio, spread
 from asyncnic.bench.report import Spread, console, percent, show, table
 
@@ -35,7 +35,7 @@ def measure(
         DeviceError, Failed: what `run_case` raises.
     """
     rows = []
-    outcomes: list[Outcome] = []
+    outcomes: list[Figures] = []
     for burden in work:
         load = Load(rate=OVERLOAD * max(workers) / (burden + FRAME_SECONDS), seconds=seconds, flows=FLOWS)
         cases = {
@@ -65,12 +65,12 @@ def measure(
     }
 
 
-def _busy(outcome: Outcome) -> float:
+def _busy(outcome: Figures) -> float:
     """Cores that the workers had."""
     return outcome.window["cpu_seconds"] / outcome.window["seconds"]
 
 
-def _sender(outcome: Outcome) -> float:
+def _sender(outcome: Figures) -> float:
     """Share of a core that the load generator had."""
     return float(outcome.sender["cpu_seconds"] / outcome.sender["seconds"])
 

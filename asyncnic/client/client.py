@@ -27,7 +27,7 @@ class Refused(Failed):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ServiceAddress:
     """Where a service listens: its URL, user and password included if need be, and the certificates to trust; or its
     control socket."""
 

@@ -136,7 +136,7 @@ def budget(
     Example: asyncnic bench budget --rx-time-budget 1s
     """
     from asyncnic.bench import budget as experiment
-    from asyncnic.settings.model import load, tuned
+    from asyncnic.settings.load import load, tuned
 
     settings = tuned(load({}, {}, None), {"target_lag": target_lag, "rx_time_budget": rx_time_budget})
     _check_outputs(json_file, None)

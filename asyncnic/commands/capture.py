@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import click
 
-from asyncnic.client.client import Endpoint
+from asyncnic.client.client import ServiceAddress
 from asyncnic.commands.endpoint import control_options
 from asyncnic.errors import Failed
 from asyncnic.linux.files import write_beside
@@ -19,7 +19,7 @@ from asyncnic.pcapng import BlockSplitter
     "--count", type=click.IntRange(min=1), metavar="N", help="end after N frames; without it, until interrupted"
 )
 @click.argument("file", type=click.Path(path_type=Path))
-def command(endpoint: Endpoint, count: int | None, file: Path) -> None:
+def command(endpoint: ServiceAddress, count: int | None, file: Path) -> None:
     """Write received frames of a running service to FILE as pcapng (- is standard output), readable by tshark. FILE is
     replaced when the capture ends; it stays as it is where none begins."""
     if str(file) == "-":
@@ -35,7 +35,7 @@ def command(endpoint: Endpoint, count: int | None, file: Path) -> None:
         raise problem
 
 
-def _copy(endpoint: Endpoint, count: int | None, out: BinaryIO) -> tuple[int, Failed | None]:
+def _copy(endpoint: ServiceAddress, count: int | None, out: BinaryIO) -> tuple[int, Failed | None]:
     """Copy whole blocks, so that an interrupted capture is a good file; frames copied, and why there are no more where
     the service broke off.
 

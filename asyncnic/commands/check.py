@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from asyncnic.commands.options import given, settings_options
-from asyncnic.settings.model import load
+from asyncnic.settings.load import load
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from asyncnic.client.client import Endpoint
+from asyncnic.client.client import ServiceAddress
 from asyncnic.errors import Failed
 from asyncnic.service import control
 
@@ -18,7 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def endpoint_options(command: Command) -> Command:
     """Give `command` --url and --cacert; they arrive together as `endpoint`."""
 
-    def collect(context: click.Context, param: click.Parameter, value: str) -> Endpoint:
+    def collect(context: click.Context, param: click.Parameter, value: str) -> ServiceAddress:
         return _endpoint(context, value)
 
     url = click.option(
@@ -65,15 +65,15 @@ def control_options(command: Command) -> Command:
 _CONTROL = "asyncnic.service.control"
 
 
-def _endpoint(context: click.Context, url: str) -> Endpoint:
+def _endpoint(context: click.Context, url: str) -> ServiceAddress:
     """Where --control, --url, the sockets that are there, or the default of --url say; in this order."""
     cacert = context.params.pop("cacert", None)
     if _CONTROL not in context.meta:
-        return Endpoint(url, cacert)
+        return ServiceAddress(url, cacert)
     path = context.meta[_CONTROL]
     if path is None and context.get_parameter_source("endpoint") is ParameterSource.DEFAULT:
         found = control.find(os.environ)
         if len(found) > 1:
             raise Failed(f"several services run here: name one: --control {' or '.join(map(str, found))}")
         path = next(iter(found), None)
-    return Endpoint("http://control", control=path) if path is not None else Endpoint(url, cacert)
+    return ServiceAddress("http://control", control=path) if path is not None else ServiceAddress(url, cacert)

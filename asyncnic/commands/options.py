@@ -1,6 +1,6 @@
 """The settings as options of a command, generated from their model.
 
-Nothing is checked here: values reach `asyncnic.settings.model.load` as they were typed, so that a wrong flag, variable
+Nothing is checked here: values reach `asyncnic.settings.load.load` as they were typed, so that a wrong flag, variable
 or key of the file is reported in the same words.
 """
 

@@ -4,14 +4,14 @@ import json
 
 import click
 
-from asyncnic.client.client import Endpoint
+from asyncnic.client.client import ServiceAddress
 from asyncnic.commands.endpoint import endpoint_options
 
 
 @click.command()
 @endpoint_options
 @click.option("--json", "as_json", is_flag=True, help="print /api/v1/ring as it is")
-def command(endpoint: Endpoint, as_json: bool) -> None:
+def command(endpoint: ServiceAddress, as_json: bool) -> None:
     """Show each descriptor of the receive and transmit rings: owner, buffer, and the bits by the data sheet's names."""
     from asyncnic.client.tables import ring
 

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from asyncnic.client.client import Endpoint
+from asyncnic.client.client import ServiceAddress
 from asyncnic.commands.endpoint import endpoint_options
 
 INTERVAL = 1.0
@@ -16,7 +16,7 @@ INTERVAL = 1.0
 @endpoint_options
 @click.option("--json", "as_json", is_flag=True, help="print /api/v1/stats as it is; with --watch one line a second")
 @click.option("--watch", is_flag=True, help="refresh every second and show rates, until interrupted")
-def command(endpoint: Endpoint, as_json: bool, watch: bool) -> None:
+def command(endpoint: ServiceAddress, as_json: bool, watch: bool) -> None:
     """Show the counters of a running service: two-row tables as in `ip -s link`, then flat names as in `ethtool -S`."""
     if watch:
         _watch(endpoint, as_json)
@@ -25,7 +25,7 @@ def command(endpoint: Endpoint, as_json: bool, watch: bool) -> None:
     click.echo(json.dumps(numbers, indent=2) if as_json else _text(numbers))
 
 
-def _watch(endpoint: Endpoint, as_json: bool) -> None:
+def _watch(endpoint: ServiceAddress, as_json: bool) -> None:
     before = None
     try:
         while True:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asyncnic.client.client import Endpoint
+from asyncnic.client.client import ServiceAddress
 from asyncnic.commands.endpoint import control_options
 from asyncnic.errors import Failed
 
@@ -27,7 +27,7 @@ _ESCAPES |= {sequence.replace(b"[", b"O"): key for sequence, key in _ESCAPES.ite
 
 @click.command()
 @control_options
-def command(endpoint: Endpoint) -> None:
+def command(endpoint: ServiceAddress) -> None:
     """Watch a running service: where every frame goes, how loaded it is, and its knobs, which keys turn. They do so on
     the service's control socket, or over HTTP where --enable-lifecycle allows it.
 
@@ -40,7 +40,7 @@ def command(endpoint: Endpoint) -> None:
     _watch(endpoint, View(endpoint.get_json("/api/v1/stats")))
 
 
-def _watch(endpoint: Endpoint, view: "View") -> None:
+def _watch(endpoint: ServiceAddress, view: "View") -> None:
     from rich.console import Console
     from rich.live import Live
 
@@ -62,14 +62,14 @@ def _watch(endpoint: Endpoint, view: "View") -> None:
             live.update(view.render(), refresh=True)
 
 
-def _read(endpoint: Endpoint, view: "View") -> None:
+def _read(endpoint: ServiceAddress, view: "View") -> None:
     try:
         view.take(endpoint.get_json("/api/v1/stats"))
     except Failed as error:
         view.trouble = str(error)
 
 
-def _act(endpoint: Endpoint, view: "View", key: str) -> None:
+def _act(endpoint: ServiceAddress, view: "View", key: str) -> None:
     change = view.press(key)
     if change is None:
         return

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from asyncnic.client.client import Endpoint, Refused
+from asyncnic.client.client import Refused, ServiceAddress
 from asyncnic.commands.endpoint import control_options
 from asyncnic.errors import SettingsError
 
@@ -16,7 +16,7 @@ PATH = "/api/v1/settings"
 @control_options
 @click.option("--json", "as_json", is_flag=True, help="print what the service answers as it is")
 @click.argument("changes", nargs=-1, metavar="[KNOB=VALUE]...")
-def command(endpoint: Endpoint, as_json: bool, changes: tuple[str, ...]) -> None:
+def command(endpoint: ServiceAddress, as_json: bool, changes: tuple[str, ...]) -> None:
     """Change knobs of a running service while frames flow: all that are given, or none. Without any, show how the
     knobs stand. Values are those of `run`; lists have commas between their items (lane and shed: semicolons).
 

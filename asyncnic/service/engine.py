@@ -14,7 +14,8 @@ from asyncnic.devices.device import PacketOptions
 from asyncnic.devices.host import SharedHost
 from asyncnic.linux.privileges import NET_ADMIN, drop_capabilities, has_capability
 from asyncnic.nic.histogram import Histogram
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.service.observed import Observed
 from asyncnic.service.supervisor import Supervisor
 from asyncnic.settings.model import Settings

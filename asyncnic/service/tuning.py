@@ -14,7 +14,8 @@ from typing import Any
 from asyncnic.errors import DeviceError
 from asyncnic.logs import fields
 from asyncnic.service.engine import Engine
-from asyncnic.settings.model import LIVE, Settings, changed, tuned, with_live
+from asyncnic.settings.load import tuned, with_live
+from asyncnic.settings.model import LIVE, Settings, changed
 from asyncnic.settings.values import shown
 
 log = logging.getLogger(__name__)

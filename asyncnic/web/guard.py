@@ -13,7 +13,7 @@ from aiohttp import web
 
 from asyncnic.settings.model import Settings
 from asyncnic.settings.values import split_listen
-from asyncnic.web.security import Access, Busy
+from asyncnic.web.security import Access, LoginsBusy
 
 PROBES = frozenset({"/-/healthy", "/-/ready"})
 """What a kubelet asks, which has no password."""
@@ -37,7 +37,7 @@ async def refused(request: web.BaseRequest, access: Access) -> web.Response | No
     try:
         if await access.auth.allows(request.headers.get("Authorization")):
             return None
-    except Busy:
+    except LoginsBusy:
         return web.Response(status=503, text="too many passwords at a time: try again\n", headers={"Retry-After": "1"})
     challenge = {"WWW-Authenticate": 'Basic realm="asyncnic"'}
     return web.Response(status=401, text="user and password needed\n", headers=challenge)

@@ -207,7 +207,7 @@ class BasicAuth:
         depends on the header alone, whatever was asked before.
 
         Raises:
-            Busy: too many passwords are being looked at already.
+            LoginsBusy: too many passwords are being looked at already.
         """
         if not self._users:
             return True
@@ -222,7 +222,7 @@ class BasicAuth:
         if digest in self._right:
             return True
         if self._waiting >= MOST_WAITING:
-            raise Busy
+            raise LoginsBusy
         self._waiting += 1
         try:
             async with self._turn:
@@ -237,7 +237,7 @@ class BasicAuth:
         return True
 
 
-class Busy(Exception):  # noqa: N818 - it says what the guard is
+class LoginsBusy(Exception):  # noqa: N818 - it says what the guard is
     """More passwords are asked about than can be looked at now."""
 
 

@@ -2,19 +2,19 @@
 
 from dataclasses import asdict
 
-from asyncnic.bench.case import SYSTEMS, Case, Outcome
+from asyncnic.bench.case import SYSTEMS, Case, Figures
 
 FLAT_OUT = 1_500_000.0
 
 
-def outcome(case: Case, delivered_rate: float, cpu_per_frame: float = 2e-6) -> Outcome:
+def outcome(case: Case, delivered_rate: float, cpu_per_frame: float = 2e-6) -> Figures:
     """The outcome of `case` on a system that delivers `delivered_rate` frames a second, or all that is offered."""
     load = case.load
     seconds = load.seconds if load.seconds is not None else 1.0
     rate = load.rate or (load.count / seconds if load.count is not None else FLAT_OUT)
     offered = round(rate * seconds)
     delivered = round(min(rate, delivered_rate) * seconds)
-    return Outcome(
+    return Figures(
         case=asdict(case),
         version=f"{SYSTEMS[case.system].package or 'CPython'} 0",
         offered=offered,

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from asyncnic.bench import budget
-from asyncnic.bench.case import Case, Outcome
+from asyncnic.bench.case import Case, Figures
 from asyncnic.cli import main
 from tests.bench.outcomes import outcome
 
 
-def play(case: Case) -> Outcome:
+def play(case: Case) -> Figures:
     """A machine that delivers 100,000 frames a second less 10,000 a microsecond of work, whose lag is the burst."""
     frames = case.knobs.get("rx_budget", 20)
     made = outcome(case, 100_000 - case.work * 1e10)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from asyncnic.bench.case import SYSTEMS, Case, Load, Outcome, run_case
+from asyncnic.bench.case import SYSTEMS, Case, Figures, Load, run_case
 from asyncnic.errors import Failed
 
 OURS = ["direct", "packet", "queue-drop-newest", "queue-drop-oldest", "queue-pause"]
@@ -68,7 +68,7 @@ def test_knobs_and_frame_sizes_reach_the_system() -> None:
 
 def test_an_outcome_survives_json() -> None:
     outcome = run_case(Case("readv", Load(count=10)))
-    assert Outcome(**json.loads(json.dumps(dataclasses.asdict(outcome)))) == outcome
+    assert Figures(**json.loads(json.dumps(dataclasses.asdict(outcome)))) == outcome
 
 
 def test_a_bad_load_is_one_line() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from asyncnic.bench import echo
-from asyncnic.bench.case import Case, Outcome
+from asyncnic.bench.case import Case, Figures
 from asyncnic.bench.dnsperf import read_report
 from asyncnic.bench.load import LoadError
 from asyncnic.cli import main
@@ -21,7 +21,7 @@ REPORT = """
 """
 
 
-def play(case: Case) -> Outcome:
+def play(case: Case) -> Figures:
     return outcome(case, 50_000, 4e-6 if case.system == "direct" else 6e-6)
 
 

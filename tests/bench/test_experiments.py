@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asyncnic.bench import experiment, latency, livelock, plots, speed, throughput, udp
-from asyncnic.bench.case import Case, Load, Outcome
+from asyncnic.bench.case import Case, Figures, Load
 from asyncnic.bench.report import Spread, write_json
 from asyncnic.errors import Failed, SettingsError
 from tests.bench.outcomes import outcome
@@ -17,7 +17,7 @@ from tests.bench.outcomes import outcome
 def test_rounds_are_interleaved_and_turn_round() -> None:
     played: list[str] = []
 
-    def play(case: Case) -> Outcome:
+    def play(case: Case) -> Figures:
         played.append(case.system)
         return outcome(case, 1e6)
 
@@ -49,7 +49,7 @@ def test_speed_takes_ratios_round_by_round(capsys: pytest.CaptureFixture[str]) -
     slower = {name: iter((1.0, 2.0, 4.0)) for name in speed.CASES}
     cost = {"readv": 2e-6, "readinto": 1e-6, "sink": 2e-6, "direct": 4e-6, "packet": 1.5e-6, "uvloop-udp": 3e-6}
 
-    def play(case: Case) -> Outcome:
+    def play(case: Case) -> Figures:
         return outcome(
             case, 1e6, cost[case.system] * (2.0 if case.load.rate or case.knobs else next(slower[case.system]))
         )
@@ -81,7 +81,7 @@ def test_udp_says_where_the_rest_went(capsys: pytest.CaptureFixture[str]) -> Non
     assert "kernel 600" in shown
 
 
-def collapsing(case: Case) -> Outcome:
+def collapsing(case: Case) -> Figures:
     """Direct delivers 50,000/s at most; the queue collapses in proportion to the overload; uvloop bends a little."""
     rate = case.load.rate or 1_500_000.0
     most = 50_000.0
@@ -135,7 +135,7 @@ def test_throughput_finds_a_known_capacity(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_system_that_always_loses_has_no_rate() -> None:
-    def play(case: Case) -> Outcome:
+    def play(case: Case) -> Figures:
         return outcome(case, 10.0)
 
     found = throughput.search(lambda rate, seconds: Case("direct", Load(rate=rate, seconds=seconds)), 1.0, play)
@@ -145,7 +145,7 @@ def test_a_system_that_always_loses_has_no_rate() -> None:
 
 
 def test_a_generator_that_falls_behind_counts_as_loss() -> None:
-    def play(case: Case) -> Outcome:
+    def play(case: Case) -> Figures:
         made = outcome(case, 1e9)
         made.sender["rate"] = min(made.sender["rate"], 200_000.0)
         return made
@@ -167,7 +167,7 @@ def test_latency_at_shares_of_the_rate(capsys: pytest.CaptureFixture[str]) -> No
 def results() -> dict[str, dict[str, Any]]:
     """One made-up result of each experiment."""
 
-    def play(case: Case) -> Outcome:
+    def play(case: Case) -> Figures:
         return outcome(case, 60_000.0)
 
     return {

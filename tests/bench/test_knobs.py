@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from asyncnic.bench import knobs
-from asyncnic.bench.case import Case, Outcome
+from asyncnic.bench.case import Case, Figures
 from asyncnic.cli import main
 from tests.bench.outcomes import outcome
 
 
-def play(case: Case) -> Outcome:
+def play(case: Case) -> Figures:
     made = outcome(case, 80_000)
     return replace(made, extra={"bursts": made.delivered / case.knobs.get("rx_budget", 64), "interrupts": 500})
 

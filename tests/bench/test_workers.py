@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from asyncnic.bench import workers
-from asyncnic.bench.case import Case, Load, Outcome, run_case
+from asyncnic.bench.case import Case, Figures, Load, run_case
 from asyncnic.cli import main
 from tests.bench.outcomes import outcome
 
 
-def play(case: Case) -> Outcome:
+def play(case: Case) -> Figures:
     """A machine on which each worker but the first is worth nine tenths of it."""
     return outcome(case, (0.1 + 0.9 * case.workers) / (case.work + 5e-6), cpu_per_frame=case.work + 5e-6)
 

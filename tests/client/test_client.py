@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from asyncnic.cli import main
-from asyncnic.client.client import Endpoint
+from asyncnic.client.client import ServiceAddress
 from asyncnic.errors import Failed
 from asyncnic.service.observed import Unwatchable
 from asyncnic.web.capture import MOST_CAPTURES
@@ -128,19 +128,19 @@ async def test_user_and_password_are_taken_from_the_url() -> None:
     async with serving(observe(FakeNic()), WebConfig(basic_auth_users={"al ice": hashed("s:e@c/ret")})) as url:
         netloc = url.removeprefix("http://")
         with pytest.raises(Failed, match="asks for user and password"):
-            await asyncio.to_thread(Endpoint(url).get_json, "/api/v1/stats")
-        wrong = Endpoint(f"http://al%20ice:wrong@{netloc}")
+            await asyncio.to_thread(ServiceAddress(url).get_json, "/api/v1/stats")
+        wrong = ServiceAddress(f"http://al%20ice:wrong@{netloc}")
         with pytest.raises(Failed, match=f"^--url {url}: ") as caught:
             await asyncio.to_thread(wrong.get_json, "/api/v1/stats")
         assert "wrong" not in str(caught.value)
-        right = Endpoint(f"http://al%20ice:s%3Ae%40c%2Fret@{netloc}")
+        right = ServiceAddress(f"http://al%20ice:s%3Ae%40c%2Fret@{netloc}")
         assert (await asyncio.to_thread(right.get_json, "/api/v1/stats"))["offered"] == 1000
 
 
 async def test_a_refusal_of_the_service_is_passed_on() -> None:
     async with serving(observe(FakeNic())) as url:
         with pytest.raises(Failed, match=f"^--url {url}: 404: Not Found$"):
-            await asyncio.to_thread(Endpoint(url).get_json, "/nothing")
+            await asyncio.to_thread(ServiceAddress(url).get_json, "/nothing")
 
 
 @contextmanager
@@ -191,7 +191,7 @@ def test_a_connection_that_breaks_is_one_line(capsys: pytest.CaptureFixture[str]
 )
 def test_a_bad_url_is_one_line(url: str) -> None:
     with pytest.raises(Failed, match=": must be http:// or https:// with a host") as caught:
-        Endpoint(url).get_json("/api/v1/stats")
+        ServiceAddress(url).get_json("/api/v1/stats")
     assert "secret" not in str(caught.value)
 
 

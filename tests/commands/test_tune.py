@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from asyncnic.cli import main
-from asyncnic.client.client import Endpoint, Refused
+from asyncnic.client.client import Refused, ServiceAddress
 from asyncnic.errors import Failed, PrivilegeError, SettingsError
 from tests.web.fakes import FakeNic, Reloads, observe, serving
 
@@ -120,7 +120,7 @@ def test_what_is_no_change_is_refused_before_anybody_is_asked(
 
 def test_nobody_at_the_control_socket_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(Failed, match=f"^--control {tmp_path}/a.sock: nothing listens there: start `asyncnic run`"):
-        Endpoint("http://control", control=tmp_path / "a.sock").get_json("/api/v1/settings")
+        ServiceAddress("http://control", control=tmp_path / "a.sock").get_json("/api/v1/settings")
 
 
 async def test_a_refusal_can_be_told_from_a_failure(tmp_path: Path) -> None:
@@ -129,5 +129,5 @@ async def test_a_refusal_can_be_told_from_a_failure(tmp_path: Path) -> None:
     async with serving(observe(FakeNic(), control=str(path)), reloads=service):
         with pytest.raises(Refused, match=r"^no$"):
             await asyncio.to_thread(
-                Endpoint("http://control", control=path).put_json, "/api/v1/settings", {"rx_budget": 1}
+                ServiceAddress("http://control", control=path).put_json, "/api/v1/settings", {"rx_budget": 1}
             )

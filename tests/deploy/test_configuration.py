@@ -14,6 +14,7 @@ from asyncnic.service.service import SPARE_SECONDS
 from asyncnic.service.supervisor import PATIENCE
 from asyncnic.service.workers.group import WorkerGroup
 from asyncnic.settings import model as settings_model
+from asyncnic.settings.load import load
 from asyncnic.settings.values import split_listen
 
 ROOT = Path(__file__).parents[2]
@@ -35,9 +36,9 @@ class TestExampleToml:
     TEXT = (DEPLOY / "asyncnic.toml").read_text()
 
     def test_it_holds_every_setting_with_its_default(self) -> None:
-        loaded = settings_model.load({}, {}, DEPLOY / "asyncnic.toml")
+        loaded = load({}, {}, DEPLOY / "asyncnic.toml")
         assert tomllib.loads(self.TEXT).keys() == settings_model.Settings.model_fields.keys()
-        assert settings_model.changed(loaded, settings_model.load({}, {}, None)) == set()
+        assert settings_model.changed(loaded, load({}, {}, None)) == set()
 
     def test_every_key_is_explained(self) -> None:
         for name in settings_model.Settings.model_fields:
@@ -141,7 +142,7 @@ class TestKubernetes:
         assert '"name": "tun"' in plugin["args"][1]
 
     def test_its_configuration_is_accepted(self) -> None:
-        loaded = settings_model.load({}, {}, KUBERNETES / "asyncnic.toml")
+        loaded = load({}, {}, KUBERNETES / "asyncnic.toml")
         assert loaded.host_address is None
         assert split_listen(loaded.listen)[0] == "0.0.0.0"
 

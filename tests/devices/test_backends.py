@@ -14,7 +14,8 @@ from asyncnic.devices.device import Device, DeviceOptions
 from asyncnic.errors import DeviceError
 from asyncnic.service.preflight import check
 from asyncnic.settings.knobs import Knobs
-from asyncnic.settings.model import Settings, load
+from asyncnic.settings.load import load
+from asyncnic.settings.model import Settings
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ import pytest
 from asyncnic.devices.qemu.device import QemuDevice
 from asyncnic.devices.qemu.machine import ANSWER_SECONDS
 from asyncnic.nic.faults import SAMPLE_INTERVAL
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.wire import MAC, Wire, frame, keep_quiet
 

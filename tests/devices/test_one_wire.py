@@ -18,7 +18,7 @@ from asyncnic.devices.tap.shared import SharedTap
 from asyncnic.errors import DeviceError
 from asyncnic.linux import bpf, tun
 from asyncnic.linux.thread import in_thread
-from asyncnic.nic.nic import open_nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.devices.test_attachment import Host
 from tests.wire import HOST, MAC, Wire, frame, keep_quiet

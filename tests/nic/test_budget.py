@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncnic.nic.budget import LEAST_SHARE, TURNS, BudgetControl
-from asyncnic.nic.nic import open_nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.wire import MAC, Wire, assert_law, frame, number_of
 

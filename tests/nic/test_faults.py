@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from asyncnic.nic.burst import Burst
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.wire import MAC, Wire, assert_law, frame, make_tap, number_of
 

@@ -24,7 +24,8 @@ from hypothesis.stateful import (
 from asyncnic.devices.device import Device
 from asyncnic.nic import faults
 from asyncnic.nic.burst import Burst, TakenError
-from asyncnic.nic.nic import Nic, run_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import run_nic
 from asyncnic.nic.state import State
 from asyncnic.settings.knobs import Knobs
 from tests.nic.rig import PlayedDevice

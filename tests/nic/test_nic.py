@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 from asyncnic.nic.burst import Burst
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.nic.waiting import Waiting
 from asyncnic.settings.knobs import Knobs
 from tests.wire import MAC, Wire, assert_law, frame, make_tap, number_of

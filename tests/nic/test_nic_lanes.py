@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.pcnet32.driver.driver import Driver
 from asyncnic.settings.knobs import Knobs
 from tests.wire import HOST, Wire, keep_quiet, make_tap

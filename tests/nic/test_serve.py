@@ -7,7 +7,8 @@ import pytest
 
 from asyncnic.devices.device import Device
 from asyncnic.nic.burst import Burst
-from asyncnic.nic.nic import Nic, open_nic, run_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import open_nic, run_nic
 from asyncnic.settings.knobs import Knobs
 from tests.nic.rig import PlayedDevice
 from tests.wire import HOST, Wire

@@ -10,7 +10,8 @@ import pytest
 from asyncnic.devices.device import Device
 from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.nic import faults
-from asyncnic.nic.nic import Nic, run_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import run_nic
 from asyncnic.nic.state import TABLE, State
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.settings.knobs import Knobs

@@ -12,7 +12,7 @@ import pytest
 from asyncnic.cli import main
 from asyncnic.devices.backend import DEVICE, PRIVILEGE, Finding
 from asyncnic.service.preflight import FAILED, USAGE, as_text, check, exit_code
-from asyncnic.settings.model import load
+from asyncnic.settings.load import load
 from tests.process import service
 
 

@@ -21,7 +21,8 @@ from asyncnic.lanes.steering import QUEUE_SLACK
 from asyncnic.nic.histogram import SECONDS, Histogram
 from asyncnic.service.engine import measure_lag
 from asyncnic.service.service import serve
-from asyncnic.settings.model import Settings, load
+from asyncnic.settings.load import load
+from asyncnic.settings.model import Settings
 from tests.process import refusal, service
 
 UNPRIVILEGED = ("unshare", "--user", "--map-user=1000")

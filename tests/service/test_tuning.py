@@ -8,7 +8,7 @@ import pytest
 from asyncnic.errors import DeviceError, PrivilegeError, SettingsError
 from asyncnic.service.observed import Observed
 from asyncnic.service.tuning import Tuner
-from asyncnic.settings.model import load, tuned
+from asyncnic.settings.load import load, tuned
 from tests.web.fakes import FakeNic, observe
 
 

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from asyncnic.settings.knobs import KNOBS, Knobs, by_lane
-from asyncnic.settings.model import LIVE, Settings, choices, load, tuned
+from asyncnic.settings.load import load, tuned
+from asyncnic.settings.model import LIVE, Settings, choices
 
 OTHERS: dict[str, tuple[str, object]] = {
     "number": ("7", 7),

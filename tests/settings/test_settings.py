@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from asyncnic.errors import SettingsError
 from asyncnic.settings.knobs import Knobs
-from asyncnic.settings.model import LIVE, Settings, changed, is_list, load, tuned
+from asyncnic.settings.load import load, tuned
+from asyncnic.settings.model import LIVE, Settings, changed, is_list
 from asyncnic.settings.values import shown
 from asyncnic.stacks.choice import choose
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from asyncnic.errors import SettingsError
-from asyncnic.settings.model import Settings, load
+from asyncnic.settings.load import load
+from asyncnic.settings.model import Settings
 from asyncnic.stacks.choice import STACKS, choose, described, stack
 from asyncnic.stacks.inet.skin import InetStack
 from asyncnic.stacks.inet.tcp.config import Config

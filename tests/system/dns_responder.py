@@ -13,7 +13,7 @@ from typing import Any
 import uvloop
 from dnslib import AAAA, QTYPE, RCODE, RR, TXT, A, DNSError, DNSRecord  # type: ignore[import-untyped]
 
-from asyncnic.nic.nic import open_nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.stacks.inet.skin import InetStack
 
 NAME = "nic.example."

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncnic.client.client import Endpoint
+from asyncnic.client.client import ServiceAddress
 from tests.system.flood import flood
 from tests.system.privileges import NO_CAPABILITIES
 from tests.system.service import HOST, Run, Service, asyncnic, imbalance, ledger_of, program, wait_until
@@ -33,9 +33,9 @@ KNOBS: dict[str, tuple[object, ...]] = {
 }
 
 
-def control(service: Service) -> Endpoint:
+def control(service: Service) -> ServiceAddress:
     """The service's control socket, where the test run lets it be."""
-    return Endpoint("http://control", control=Path(os.environ["RUNTIME_DIRECTORY"]) / f"{service.tap}.sock")
+    return ServiceAddress("http://control", control=Path(os.environ["RUNTIME_DIRECTORY"]) / f"{service.tap}.sock")
 
 
 def settings(service: Service) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
 from asyncnic.pcnet32.descriptors import ENP, ONES, OWN, STP
 from asyncnic.service.observed import Observed, Outcomes
 from asyncnic.settings.knobs import Knobs
-from asyncnic.settings.model import load
+from asyncnic.settings.load import load
 from asyncnic.stacks.stack import TcpStanding
 from asyncnic.web.security import Access, WebConfig, access
 from asyncnic.web.server import WebServer

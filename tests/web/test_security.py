@@ -15,7 +15,7 @@ from asyncnic.web.security import (
     MOST_REMEMBERED,
     MOST_WAITING,
     BasicAuth,
-    Busy,
+    LoginsBusy,
     TlsConfig,
     WebConfig,
     load_web_config,
@@ -142,7 +142,7 @@ async def test_passwords_that_wait_for_bcrypt_are_bounded() -> None:
     auth = BasicAuth({"alice": hashed("secret")})
     tried = [asyncio.create_task(auth.allows(basic("alice", f"wrong{number}"))) for number in range(MOST_WAITING + 5)]
     found = await asyncio.gather(*tried, return_exceptions=True)
-    assert [type(each) for each in found] == [bool] * MOST_WAITING + [Busy] * 5
+    assert [type(each) for each in found] == [bool] * MOST_WAITING + [LoginsBusy] * 5
     assert await auth.allows(basic("alice", "secret"))
 
 

@@ -4,7 +4,7 @@
 ours through UIO. It is for measurements and tests; the service knows nothing of it.
 """
 
-from asyncnic.bench.guest.guest import Guest, GuestError, Result
+from asyncnic.bench.guest.guest import Guest, GuestError, GuestResult
 from asyncnic.bench.guest.image import Image, build_image
 
-__all__ = ["Guest", "GuestError", "Image", "Result", "build_image"]
+__all__ = ["Guest", "GuestError", "GuestResult", "Image", "build_image"]

@@ -32,7 +32,7 @@ class GuestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class GuestResult:
     """What a command left: its exit code, and standard output and error together."""
 
     code: int
@@ -122,7 +122,7 @@ class Guest:
         """Process id of the emulator."""
         return self._process.pid
 
-    def run(self, command: str, timeout: float = 60.0) -> Result:
+    def run(self, command: str, timeout: float = 60.0) -> GuestResult:
         """Run a shell command in the guest and wait for it. What it leaves running must not keep its standard output.
 
         Raises:
@@ -173,7 +173,7 @@ class Guest:
         ours.callback(os.close, descriptor)
         return descriptor
 
-    def _result(self, timeout: float) -> Result:
+    def _result(self, timeout: float) -> GuestResult:
         deadline = time.monotonic() + timeout
         while b"\n" not in self._rest:
             self._receive(deadline)
@@ -182,7 +182,7 @@ class Guest:
         while len(self._rest) < size:
             self._receive(deadline)
         output, self._rest = self._rest[:size], self._rest[size:]
-        return Result(code, output.decode("utf-8", "replace"))
+        return GuestResult(code, output.decode("utf-8", "replace"))
 
     def _receive(self, deadline: float) -> None:
         remaining = deadline - time.monotonic()

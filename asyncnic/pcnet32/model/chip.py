@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.memory import DmaMemory
-from asyncnic.pcnet32.model.core import Core, Counters
+from asyncnic.pcnet32.model.core import ChipCounters, Core
 from asyncnic.pcnet32.model.direct_reader import Read
 from asyncnic.pcnet32.model.quirks import SILICON, Quirks
 from asyncnic.pcnet32.model.receive import ReceiveUnit
@@ -41,7 +41,7 @@ class Am79C970A:
         self.memory = memory
         self.quirks = quirks
         self._core = Core(memory, quirks)
-        self.counters: Counters = self._core.counters
+        self.counters: ChipCounters = self._core.counters
         self._receiver = ReceiveUnit(self._core)
         self._transmitter = Transmitter(self._core, self._receiver, wire_send)
         self._aprom = bytearray(mac.ljust(9, b"\0") + b"\x11\0\0\0\0WW")  # section 2.3

@@ -25,7 +25,7 @@ class BusFault(Exception):  # noqa: N818 - the chip's word for it
 
 
 @dataclass(slots=True)
-class Counters:
+class ChipCounters:
     """Frames. Everything the receiver was given, off the wire or looped back, ends in exactly one place:
 
     read = stored + filtered + missed + discarded
@@ -68,7 +68,7 @@ class Core:
     def __init__(self, memory: DmaMemory, quirks: Quirks) -> None:
         self.memory = memory
         self.quirks = quirks
-        self.counters = Counters()
+        self.counters = ChipCounters()
         self.csr = [0] * 128
         self.bcr = [0] * 32
         self.style = reg.STYLE_LANCE

@@ -1,7 +1,7 @@
 """What an address of ours goes through: found unique, used, announced, lost to another host, tried again.
 
-`Life` is one address, a state machine without I/O: RFC 4862 section 5.4 (duplicate address detection) and RFC 5227
-(announcements, defence) as one table. `Lives` are those of a family: it runs the timers and has ndp.py or arp.py say
+`AddressLife` is one address, a state machine without I/O: RFC 4862 section 5.4 (duplicate address detection) and RFC
+5227 (announcements, defence) as one table. `Lives` are those of a family: it runs the timers and has ndp.py or arp.py say
 what is to be said. IPv4 addresses skip the first state: they are configured, and used at once.
 
     TENTATIVE --silence--> PREFERRED --claim--> PREFERRED, and defended
@@ -29,7 +29,7 @@ RETRY = 60.0
 """Seconds until an address that another host had is tried again: that host may be gone."""
 
 
-class State(Enum):
+class LifeState(Enum):
     """Where in its life an address is. The values are those of the metric."""
 
     TENTATIVE = "tentative"
@@ -49,7 +49,7 @@ class Action(Enum):
     DEFEND = auto()
 
 
-class Life:
+class AddressLife:
     """One address.
 
     Args:
@@ -62,36 +62,36 @@ class Life:
         self._probes = probes
         self._left = 0
         self._defended = float("-inf")
-        self.state = State.TENTATIVE if probes else State.PREFERRED
+        self.state = LifeState.TENTATIVE if probes else LifeState.PREFERRED
         self.due: float | None = None
 
     def begin(self, now: float) -> Action:
         """The address was configured, or the link is back: nothing is known of it any more."""
-        self.state, self._left = State.TENTATIVE, self._probes
+        self.state, self._left = LifeState.TENTATIVE, self._probes
         return self.tick(now)
 
     def tick(self, now: float) -> Action:
         """`due` has come, and nobody has said a word."""
-        if self.state is State.DUPLICATE:
+        if self.state is LifeState.DUPLICATE:
             return self.begin(now)
-        if self.state is State.TENTATIVE:
+        if self.state is LifeState.TENTATIVE:
             if self._left:
                 self._left -= 1
                 self.due = now + INTERVAL
                 return Action.PROBE
-            self.state, self._left = State.PREFERRED, ANNOUNCEMENTS
+            self.state, self._left = LifeState.PREFERRED, ANNOUNCEMENTS
         self._left -= 1
         self.due = now + ANNOUNCE_INTERVAL if self._left else None
         return Action.ANNOUNCE
 
     def claimed(self, now: float) -> Action:
         """Another host says that the address is its own."""
-        if self.state is State.PREFERRED:
+        if self.state is LifeState.PREFERRED:
             if now - self._defended < DEFEND_INTERVAL:
                 return Action.NOTHING
             self._defended = now
             return Action.DEFEND
-        self.state, self.due = State.DUPLICATE, now + RETRY
+        self.state, self.due = LifeState.DUPLICATE, now + RETRY
         return Action.NOTHING
 
 
@@ -107,7 +107,7 @@ class Lives:
 
     Args:
         addresses: ours; `usable` and `tentative` follow their states.
-        probes: see `Life`.
+        probes: see `AddressLife`.
         probe, announce: say so on the link.
         totals: counts `duplicate_addresses`, `addresses_announced` and `addresses_lost`.
         changed: told of each change.
@@ -123,7 +123,7 @@ class Lives:
         self._announce = announce
         self._totals = totals
         self._changed = changed
-        self._lives = {address: Life(probes) for address in (*addresses.usable, *addresses.tentative)}
+        self._lives = {address: AddressLife(probes) for address in (*addresses.usable, *addresses.tentative)}
         self._claimants: dict[bytes, str] = {}
 
     def begin(self, now: float) -> None:
@@ -133,7 +133,7 @@ class Lives:
 
     def keep(self) -> None:
         """The addresses are others now, and somebody else keeps them: they are in use."""
-        self._lives = {address: Life(0) for address in self._addresses.usable}
+        self._lives = {address: AddressLife(0) for address in self._addresses.usable}
 
     def claimed(self, address: bytes, mac: bytes, now: float) -> None:
         """The host at `mac` says that an address of ours is its own."""
@@ -159,14 +159,16 @@ class Lives:
 
     def trouble(self) -> str:
         """Which addresses are not in use although they are configured, in one line; empty: none."""
-        lost = (address for address, life in self._lives.items() if life.state is State.DUPLICATE)
+        lost = (address for address, life in self._lives.items() if life.state is LifeState.DUPLICATE)
         return "; ".join(f"address {ip_address(address)} is in use by {self._claimants[address]}" for address in lost)
 
-    def _do(self, address: bytes, life: Life, action: Action) -> None:
-        moved = self._addresses.become(address, life.state is State.PREFERRED, life.state is State.TENTATIVE)
+    def _do(self, address: bytes, life: AddressLife, action: Action) -> None:
+        moved = self._addresses.become(address, life.state is LifeState.PREFERRED, life.state is LifeState.TENTATIVE)
         if moved or action is Action.DEFEND:
             word = "defended" if action is Action.DEFEND else life.state.value
-            claimant = "" if life.state is State.TENTATIVE or action is Action.ANNOUNCE else self._claimants[address]
+            claimant = (
+                "" if life.state is LifeState.TENTATIVE or action is Action.ANNOUNCE else self._claimants[address]
+            )
             self._changed(str(ip_address(address)), word, claimant)
         if action is Action.PROBE:
             self._probe(address)

@@ -73,7 +73,7 @@ class TcpDiscard(asyncio.Protocol):
         """Nothing."""
 
 
-class Service(NamedTuple):
+class PortService(NamedTuple):
     """A protocol factory, the port it serves, and whether it serves streams (TCP) or datagrams (UDP)."""
 
     factory: Callable[[], Any]
@@ -85,7 +85,7 @@ _DATAGRAMS: dict[str, Factory] = {"udp-echo": UdpEcho, "udp-discard": UdpDiscard
 _STREAMS: dict[str, Factory] = {"tcp-echo": TcpEcho, "tcp-discard": TcpDiscard}
 
 
-def parse_service(text: str, more: Mapping[str, Factory] | None = None) -> Service:
+def parse_service(text: str, more: Mapping[str, Factory] | None = None) -> PortService:
     """Read "udp-echo:7", "tcp-discard:9", "package.module:factory:PORT" or "tcp:package.module:factory:PORT".
 
     Args:
@@ -103,9 +103,9 @@ def parse_service(text: str, more: Mapping[str, Factory] | None = None) -> Servi
     if not colon:
         streams = _STREAMS | dict(more or {})
         if not stream and name in _DATAGRAMS:
-            return Service(_DATAGRAMS[name], int(number))
+            return PortService(_DATAGRAMS[name], int(number))
         if not stream and name in streams:
-            return Service(streams[name], int(number), True)
+            return PortService(streams[name], int(number), True)
         known = ", ".join([*_DATAGRAMS, *streams])
         raise ValueError(f"service {text!r}: {name!r} is none of {known} and not package.module:factory")
     try:
@@ -118,4 +118,4 @@ def parse_service(text: str, more: Mapping[str, Factory] | None = None) -> Servi
         raise ValueError(f"service {text!r}: no {attribute!r} in module {module_name!r}")
     if not callable(factory):
         raise ValueError(f"service {text!r}: {attribute!r} in module {module_name!r} cannot be called")
-    return Service(factory, int(number), stream)
+    return PortService(factory, int(number), stream)

@@ -12,7 +12,7 @@ from asyncnic.errors import PrivilegeError, SettingsError
 from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.logs import fields
 from asyncnic.nic.burst import Burst
-from asyncnic.stacks.inet.services import Service, parse_service
+from asyncnic.stacks.inet.services import PortService, parse_service
 from asyncnic.stacks.inet.sockets import sockets, standing
 from asyncnic.stacks.inet.stack import Inet
 from asyncnic.stacks.inet.tcp.config import Config
@@ -25,7 +25,7 @@ TICK = 0.25
 """Seconds: how late a timer may be that was set while nobody looked."""
 
 
-class Counted(Protocol):
+class CountedNic(Protocol):
     """The nic's counters, as far as the stack looks at them."""
 
     @property
@@ -45,7 +45,7 @@ class StackNic(Protocol):
         """Octets of the largest packet on the link."""
 
     @property
-    def counters(self) -> Counted:
+    def counters(self) -> CountedNic:
         """What the nic has counted."""
 
     @property
@@ -85,7 +85,7 @@ class InetStack(Stack):
         self,
         nic: StackNic,
         addresses: Sequence[IPv4Interface | IPv6Interface],
-        services: Sequence[str | Service] = (),
+        services: Sequence[str | PortService] = (),
         gateways: Sequence[IPv4Address | IPv6Address] = (),
         tcp: Config | None = None,
         host: SharedHost | None = None,

@@ -10,12 +10,12 @@ from asyncnic.stacks.inet.tcp.accounts import own_of, peer_of
 from asyncnic.stacks.inet.tcp.congestion import UNLIMITED
 from asyncnic.stacks.inet.tcp.connection import Connection
 from asyncnic.stacks.inet.tcp.host import Tcp
-from asyncnic.stacks.inet.tcp.states import State
+from asyncnic.stacks.inet.tcp.states import TcpState
 from asyncnic.stacks.inet.udp import Udp
 from asyncnic.stacks.stack import Socket, Sockets, TcpStanding
 
 ANYBODY = "*"
-_OF_CONNECTIONS = [state for state in State if state not in (State.CLOSED, State.LISTEN)]
+_OF_CONNECTIONS = [state for state in TcpState if state not in (TcpState.CLOSED, TcpState.LISTEN)]
 
 
 def sockets(udp: Udp, tcp: Tcp, most: int, now: float) -> Sockets:
@@ -38,7 +38,7 @@ def sockets(udp: Udp, tcp: Tcp, most: int, now: float) -> Sockets:
         for place in places:
             yield Socket("tcp", "listen", 0, 0, shown(socket_address(*place)), ANYBODY)
         for key in half_open:
-            yield Socket("tcp", _name(State.SYN_RECEIVED), 0, 0, *_ends(key))
+            yield Socket("tcp", _name(TcpState.SYN_RECEIVED), 0, 0, *_ends(key))
         for connection in tcp.connections.values():
             yield _row(connection, now)
 
@@ -49,7 +49,7 @@ def sockets(udp: Udp, tcp: Tcp, most: int, now: float) -> Sockets:
 def standing(tcp: Tcp) -> TcpStanding:
     """How many handshakes and connections there are, by state, and what they cost."""
     states = Counter(connection.state for connection in tcp.connections.values())
-    states[State.SYN_RECEIVED] += len(tcp.listening.half_open)
+    states[TcpState.SYN_RECEIVED] += len(tcp.listening.half_open)
     return TcpStanding({_name(state): states[state] for state in _OF_CONNECTIONS}, tcp.accounts.memory)
 
 
@@ -91,5 +91,5 @@ def _ends(key: bytes) -> tuple[str, str]:
     )
 
 
-def _name(state: State) -> str:
+def _name(state: TcpState) -> str:
     return state.name.lower().replace("_", "-")

@@ -18,7 +18,8 @@ from asyncnic.devices.device import DeviceOptions
 from asyncnic.devices.macvtap.device import MacvtapDevice
 from asyncnic.devices.macvtap.link import find, node_of, open_queue
 from asyncnic.errors import DeviceError, DeviceLost
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.wire import HOST, MAC, assert_law, frame, keep_quiet, number_of
 

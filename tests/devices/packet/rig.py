@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from asyncnic.devices.device import DeviceOptions, PacketOptions
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.wire import MAC, keep_quiet, number_of
 

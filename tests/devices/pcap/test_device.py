@@ -8,7 +8,7 @@ import pytest
 from asyncnic import pcapng
 from asyncnic.errors import DeviceError
 from asyncnic.nic.ledger import Ledger
-from asyncnic.nic.nic import open_nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.stacks.inet import wire as frames
 from tests.system.service import HOST, MAC, asyncnic, imbalance, program

@@ -11,7 +11,8 @@ import pytest
 
 from asyncnic.devices.qemu.device import QemuDevice, open_on_socket
 from asyncnic.errors import DeviceError, DeviceLost
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.settings.knobs import Knobs
 from tests.wire import Wire, frame, make_tap, number_of

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from asyncnic.nic.nic import open_nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.stacks.sink import Sink
 from tests.wire import make_tap
 

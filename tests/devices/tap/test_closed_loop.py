@@ -11,8 +11,8 @@ import pytest
 from asyncnic.bench import wires
 from asyncnic.bench.rig import PORT
 from asyncnic.linux.thread import in_thread
-from asyncnic.nic.nic import open_nic
-from asyncnic.stacks.inet.services import Service
+from asyncnic.nic.opening import open_nic
+from asyncnic.stacks.inet.services import PortService
 from asyncnic.stacks.inet.skin import InetStack
 
 ROUNDS = 4
@@ -61,7 +61,7 @@ async def test_nothing_is_lost(tap_name: str, outstanding: int, work: float) -> 
     mac = bytes.fromhex(wires.RECEIVER_MAC.replace(":", ""))
     async with asyncio.timeout(30), open_nic(f"tap:{tap_name}", mac=mac) as nic:
         address = ip_interface(f"{wires.RECEIVER}/{wires.PREFIX}")
-        stack = InetStack(nic, (address,), (Service(lambda: Working(work), PORT),))
+        stack = InetStack(nic, (address,), (PortService(lambda: Working(work), PORT),))
         running = asyncio.create_task(stack.run())
         await in_thread(wires.wait_until_up, tap_name)
         assert await in_thread(ask, outstanding) == ROUNDS * outstanding

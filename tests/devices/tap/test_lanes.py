@@ -15,7 +15,7 @@ from asyncnic.errors import DeviceError, PrivilegeError
 from asyncnic.lanes.steering import QUEUE_SLACK, LaneSteering
 from asyncnic.linux import tun
 from asyncnic.linux.link import state
-from asyncnic.nic.nic import open_nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.lanes.frames import ARP, PING4, udp4
 from tests.wire import Wire, keep_quiet, make_tap

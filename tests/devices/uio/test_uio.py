@@ -10,7 +10,7 @@ from asyncnic.devices.uio.device import UioDevice, UioLane, UioPort
 from asyncnic.devices.uio.huge_pages import HugePage
 from asyncnic.devices.uio.pci import COMMAND_MASTER, COMMAND_NO_INTX, PciFunction, bind, unbind
 from asyncnic.errors import DeviceError, DeviceLost, PrivilegeError
-from asyncnic.nic.nic import open_nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.registers import DWIO_RESET, WIO_RESET
 

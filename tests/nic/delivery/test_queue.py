@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from asyncnic.nic.nic import Nic, open_nic
+from asyncnic.nic.nic import Nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.wire import MAC, Wire, assert_law, frame, number_of
 

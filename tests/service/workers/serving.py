@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from asyncnic.service.workers.group import WorkerGroup, open_workers
-from asyncnic.settings.model import load
+from asyncnic.settings.load import load
 from tests.wire import keep_quiet
 
 PATIENCE = 30.0

@@ -10,7 +10,7 @@ import pytest
 from asyncnic.errors import DeviceError, Failed
 from asyncnic.lanes.rules import DEFAULT_LANES
 from asyncnic.service.workers.group import WorkerGroup, open_workers
-from asyncnic.settings.model import load
+from asyncnic.settings.load import load
 from tests.service.workers.serving import (
     HOST,
     MAC,

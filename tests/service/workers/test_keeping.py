@@ -18,7 +18,7 @@ from asyncnic.service.workers.group import WorkerGroup
 from asyncnic.service.workers.messages import Frame, Message, Question, Queues, Start, Stop, Turn
 from asyncnic.service.workers.process import WorkerProcess
 from asyncnic.service.workers.snapshot import Snapshot
-from asyncnic.settings.model import load
+from asyncnic.settings.load import load
 from tests.service.workers.snapshots import snapshot
 
 

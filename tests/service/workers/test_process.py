@@ -15,7 +15,7 @@ from asyncnic.service.workers import process
 from asyncnic.service.workers.messages import Ask, Start
 from asyncnic.service.workers.process import WorkerProcess
 from asyncnic.settings.knobs import Knobs
-from asyncnic.settings.model import load
+from asyncnic.settings.load import load
 
 PATIENCE = 30.0
 

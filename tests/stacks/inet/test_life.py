@@ -4,7 +4,15 @@ import asyncio
 
 import pytest
 
-from asyncnic.stacks.inet.life import ANNOUNCE_INTERVAL, ANNOUNCEMENTS, DEFEND_INTERVAL, RETRY, Action, Life, State
+from asyncnic.stacks.inet.life import (
+    ANNOUNCE_INTERVAL,
+    ANNOUNCEMENTS,
+    DEFEND_INTERVAL,
+    RETRY,
+    Action,
+    AddressLife,
+    LifeState,
+)
 from tests.stacks.inet.wire import (
     HOST,
     HOST6,
@@ -21,12 +29,12 @@ from tests.stacks.inet.wire import (
     udp6,
 )
 
-TENTATIVE, PREFERRED, DUPLICATE = State
+TENTATIVE, PREFERRED, DUPLICATE = LifeState
 
 
-def life(state: State) -> Life:
+def life(state: LifeState) -> AddressLife:
     """One that is in `state` at time 0."""
-    it = Life(2)
+    it = AddressLife(2)
     it.begin(-10)
     if state is DUPLICATE:
         it.claimed(0)
@@ -48,7 +56,7 @@ def life(state: State) -> Life:
         (DUPLICATE, "claimed", Action.NOTHING, DUPLICATE, RETRY),
     ],
 )
-def test_the_table(state: State, event: str, action: Action, then: State, due: float | None) -> None:
+def test_the_table(state: LifeState, event: str, action: Action, then: LifeState, due: float | None) -> None:
     it = life(state)
     assert getattr(it, event)(0) is action
     assert it.state is then
@@ -56,7 +64,7 @@ def test_the_table(state: State, event: str, action: Action, then: State, due: f
 
 
 def test_from_tentative_to_silent_use() -> None:
-    it, now, said = Life(2), 0.0, []
+    it, now, said = AddressLife(2), 0.0, []
     said.append(it.begin(now))
     while it.due is not None:
         now = it.due
@@ -66,7 +74,7 @@ def test_from_tentative_to_silent_use() -> None:
 
 
 def test_without_probes_it_is_used_at_once() -> None:
-    it = Life(0)
+    it = AddressLife(0)
     assert it.state is PREFERRED
     assert it.begin(0) is Action.ANNOUNCE
     assert it.state is PREFERRED

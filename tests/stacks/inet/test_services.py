@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from dnslib import DNSRecord  # type: ignore[import-untyped]
 
-from asyncnic.stacks.inet.services import Service, TcpDiscard, TcpEcho, UdpDiscard, UdpEcho, parse_service
+from asyncnic.stacks.inet.services import PortService, TcpDiscard, TcpEcho, UdpDiscard, UdpEcho, parse_service
 from tests.stacks.inet.wire import PEER, Bench, udp4, udp6
 from tests.system import dns_responder
 
@@ -24,15 +24,15 @@ CONSTANT = 5
 @pytest.mark.parametrize(
     ("text", "service"),
     [
-        ("udp-echo:7", Service(UdpEcho, 7)),
-        ("udp-discard:9", Service(UdpDiscard, 9)),
-        ("tests.stacks.inet.test_services:Mine:53", Service(Mine, 53)),
-        ("tcp-echo:7", Service(TcpEcho, 7, True)),
-        ("tcp-discard:9", Service(TcpDiscard, 9, True)),
-        ("tcp:tests.stacks.inet.test_services:Mine:53", Service(Mine, 53, True)),
+        ("udp-echo:7", PortService(UdpEcho, 7)),
+        ("udp-discard:9", PortService(UdpDiscard, 9)),
+        ("tests.stacks.inet.test_services:Mine:53", PortService(Mine, 53)),
+        ("tcp-echo:7", PortService(TcpEcho, 7, True)),
+        ("tcp-discard:9", PortService(TcpDiscard, 9, True)),
+        ("tcp:tests.stacks.inet.test_services:Mine:53", PortService(Mine, 53, True)),
     ],
 )
-def test_services_are_found_by_name(text: str, service: Service) -> None:
+def test_services_are_found_by_name(text: str, service: PortService) -> None:
     assert parse_service(text) == service
 
 

@@ -11,7 +11,7 @@ from types import CoroutineType
 import pytest
 
 from asyncnic.errors import DeviceError, DeviceLost
-from asyncnic.nic.nic import open_nic
+from asyncnic.nic.opening import open_nic
 from asyncnic.stacks.kernel.stack import KernelStack
 from tests.stacks.kernel.rig import link, running, until
 from tests.wire import MAC, Wire, frame, make_tap

@@ -2,16 +2,16 @@
 
 from collections import OrderedDict
 
-from asyncnic.stacks.inet.tcp.config import Config, Counters
+from asyncnic.stacks.inet.tcp.config import Config, TcpCounts
 from asyncnic.stacks.inet.tcp.connection import Connection
 
 
-class Accounts:
+class TcpAccounts:
     """Counts of one host's connections. Those in TIME-WAIT are counted apart."""
 
     __slots__ = ("_config", "_counters", "_sources", "connections", "memory", "time_wait")
 
-    def __init__(self, config: Config, counters: Counters) -> None:
+    def __init__(self, config: Config, counters: TcpCounts) -> None:
         self._config = config
         self._counters = counters
         self._sources: dict[bytes, int] = {}

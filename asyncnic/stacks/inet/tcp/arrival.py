@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from asyncnic.stacks.inet.tcp.segment import ACK, FIN, RST, SYN, Segment, encode
 from asyncnic.stacks.inet.tcp.sequence import MASK, Position, before, position
-from asyncnic.stacks.inet.tcp.states import ACKED, DATA, EOF, RECEIVING, Happening, State
+from asyncnic.stacks.inet.tcp.states import ACKED, DATA, EOF, RECEIVING, Happening, TcpState
 from asyncnic.stacks.inet.tcp.timers import Timer
 
 if TYPE_CHECKING:
     from asyncnic.stacks.inet.tcp.connection import Connection
 
-_DONE = (State.CLOSING, State.LAST_ACK, State.TIME_WAIT)
+_DONE = (TcpState.CLOSING, TcpState.LAST_ACK, TcpState.TIME_WAIT)
 """Everything is said on both sides: a reset is no error there."""
 PAWS_IDLE = 24 * 86400.0
 """Seconds after which TS.Recent is too old to compare with (RFC 7323 section 5.5)."""
@@ -26,14 +26,14 @@ PAWS_IDLE = 24 * 86400.0
 def arrive(connection: "Connection", segment: Segment, now: float) -> None:
     """Take one segment."""
     state = connection.state
-    if state is State.CLOSED:
+    if state is TcpState.CLOSED:
         return
-    if state is State.SYN_SENT:
+    if state is TcpState.SYN_SENT:
         _in_syn_sent(connection, segment, now)
         return
     receiver = connection.receiver
     place = position(segment.seq, receiver.nxt)
-    if state is State.SYN_RECEIVED and segment.flags & (SYN | ACK | RST) == SYN | ACK and place == receiver.nxt - 1:
+    if state is TcpState.SYN_RECEIVED and segment.flags & (SYN | ACK | RST) == SYN | ACK and place == receiver.nxt - 1:
         # Simultaneous open: each SYN-ACK repeats a SYN, and acknowledges one (section 3.5, figure 8).
         _acknowledgment(connection, segment, receiver.nxt, now)
         return
@@ -118,9 +118,9 @@ def _acceptable(connection: "Connection", segment: Segment, place: Position, now
         receiver.duplicate = place, min(place + length, receiver.nxt)
     else:
         counters.outside_window += 1
-    if connection.state is State.TIME_WAIT and segment.flags & FIN:
+    if connection.state is TcpState.TIME_WAIT and segment.flags & FIN:
         connection.wait(now)
-    if connection.state is State.SYN_RECEIVED and segment.flags & SYN:
+    if connection.state is TcpState.SYN_RECEIVED and segment.flags & SYN:
         connection.answer_syn(now)
     else:
         _answer(connection, length, now)
@@ -141,7 +141,7 @@ def _reset(connection: "Connection", place: Position, now: float) -> None:
         connection.challenge(now)
         return
     connection.counters.resets_in += 1
-    number = errno.ECONNREFUSED if connection.state is State.SYN_RECEIVED else errno.ECONNRESET
+    number = errno.ECONNREFUSED if connection.state is TcpState.SYN_RECEIVED else errno.ECONNRESET
     error = None if connection.state in _DONE else OSError(number, os.strerror(number))
     connection.over(Happening.RESET, error)
 
@@ -150,7 +150,7 @@ def _acknowledgment(connection: "Connection", segment: Segment, place: Position,
     """Fifth step; whether the rest of the segment counts."""
     sender = connection.sender
     ack = position(segment.ack, sender.una)
-    if connection.state is State.SYN_RECEIVED:
+    if connection.state is TcpState.SYN_RECEIVED:
         if not sender.una < ack <= sender.nxt:
             connection.counters.resets_out += 1
             connection.emit(ack, RST, b"", now)
@@ -168,14 +168,14 @@ def _acknowledgment(connection: "Connection", segment: Segment, place: Position,
         connection.news |= ACKED
         if sender.fin_acknowledged:
             _fin_acknowledged(connection, now)
-    return connection.state is not State.CLOSED
+    return connection.state is not TcpState.CLOSED
 
 
 def _fin_acknowledged(connection: "Connection", now: float) -> None:
     connection.go(Happening.ACK_OF_FIN)
-    if connection.state is State.TIME_WAIT:
+    if connection.state is TcpState.TIME_WAIT:
         connection.wait(now)
-    elif connection.state is State.CLOSED:  # the peer's FIN came before
+    elif connection.state is TcpState.CLOSED:  # the peer's FIN came before
         connection.over(Happening.ACK_OF_FIN, None)
     elif connection.gone:
         connection.timers.set(Timer.TWO_MSL, now + connection.config.two_msl)
@@ -185,7 +185,7 @@ def _text(connection: "Connection", segment: Segment, place: Position, now: floa
     """Seventh and eighth step: data, and the FIN. The urgent pointer is not looked at: urgent data is data."""
     payload, fin = segment.payload, bool(segment.flags & FIN)
     if connection.state not in RECEIVING:
-        if fin and connection.state is State.TIME_WAIT:
+        if fin and connection.state is TcpState.TIME_WAIT:
             connection.receiver.ack_now = True
             connection.wait(now)
         return
@@ -202,7 +202,7 @@ def _text(connection: "Connection", segment: Segment, place: Position, now: floa
     if receiver.eof():
         connection.news |= EOF
         connection.go(Happening.FIN)
-        if connection.state is State.TIME_WAIT:
+        if connection.state is TcpState.TIME_WAIT:
             connection.wait(now)
     elif receiver.gap and place > receiver.nxt:
         connection.acknowledge(now)  # a duplicate ACK for each, as the peer counts them (RFC 5681 section 4.2)

@@ -37,7 +37,7 @@ class Config:
 
 
 @dataclass(slots=True)
-class Counters:
+class TcpCounts:
     """Events since the host was made."""
 
     segments_in: int = 0

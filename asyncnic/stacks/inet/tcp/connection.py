@@ -12,12 +12,12 @@ from typing import Protocol
 
 from asyncnic.stacks.inet.tcp import options
 from asyncnic.stacks.inet.tcp.arrival import arrive
-from asyncnic.stacks.inet.tcp.config import Config, Counters
+from asyncnic.stacks.inet.tcp.config import Config, TcpCounts
 from asyncnic.stacks.inet.tcp.receiver import Receiver
 from asyncnic.stacks.inet.tcp.segment import ACK, RST, SYN, Segment, encode
-from asyncnic.stacks.inet.tcp.sender import Sender
+from asyncnic.stacks.inet.tcp.sender import SegmentSender
 from asyncnic.stacks.inet.tcp.sequence import MASK, Position
-from asyncnic.stacks.inet.tcp.states import CONNECTED, LOST, RECEIVING, SENDING, Happening, State, after
+from asyncnic.stacks.inet.tcp.states import CONNECTED, LOST, RECEIVING, SENDING, Happening, TcpState, after
 from asyncnic.stacks.inet.tcp.timers import NEVER, Timer, Timers
 
 PROBE_INTERVAL = 75.0
@@ -92,7 +92,7 @@ class Connection:
         self,
         send: Send,
         config: Config,
-        counters: Counters,
+        counters: TcpCounts,
         ports: int,
         addresses: int,
         iss: int,
@@ -107,11 +107,11 @@ class Connection:
         self._stamp_base = stamp_base
         self.config = config
         self.counters = counters
-        self.state = State.CLOSED
+        self.state = TcpState.CLOSED
         self.timers = Timers()
         self.link_mss = mss
         self.path_mss = path_mss
-        self.sender = Sender(self, iss, path_mss, config)
+        self.sender = SegmentSender(self, iss, path_mss, config)
         self.receiver = Receiver(config.receive_window, mss)
         self.receiver.shift = shift_for(config.receive_window)
         self.irs: Position = 0
@@ -163,28 +163,28 @@ class Connection:
 
     def finish(self) -> None:
         """No more will be written: a FIN follows what was."""
-        if self.state is State.SYN_SENT:
+        if self.state is TcpState.SYN_SENT:
             self.over(Happening.CLOSE, None)
-        elif not self.sender.fin and self.state not in (State.CLOSED, State.TIME_WAIT):
+        elif not self.sender.fin and self.state not in (TcpState.CLOSED, TcpState.TIME_WAIT):
             self.sender.fin = True
-            if self.state is not State.SYN_RECEIVED:
+            if self.state is not TcpState.SYN_RECEIVED:
                 self.go(Happening.CLOSE)
 
     def close(self, now: float) -> None:
         """The user goes: finish; unread data, or what comes yet, is answered by a reset (RFC 2525 section 2.17)."""
-        if self.state is State.CLOSED:
+        if self.state is TcpState.CLOSED:
             return
         self.gone = True
         if self.receiver.unread or self.receiver.gap:
             self.abort(now)
             return
         self.finish()
-        if self.state is State.FIN_WAIT_2:
+        if self.state is TcpState.FIN_WAIT_2:
             self.timers.set(Timer.TWO_MSL, now + self.config.two_msl)
 
     def abort(self, now: float, error: OSError | None = None) -> None:
         """Give up at once; the peer is told by a reset, where it knows us."""
-        if self.state not in (State.CLOSED, State.SYN_SENT, State.TIME_WAIT):
+        if self.state not in (TcpState.CLOSED, TcpState.SYN_SENT, TcpState.TIME_WAIT):
             self.counters.resets_out += 1
             self.emit(self.sender.nxt, RST | ACK, b"", now)
         self.over(Happening.ABORT, error)
@@ -211,7 +211,7 @@ class Connection:
     def expire(self, now: float) -> None:
         """Run the timers that are due."""
         for timer in self.timers.due(now):
-            if self.state is State.CLOSED:
+            if self.state is TcpState.CLOSED:
                 return
             if timer is Timer.RETRANSMIT:
                 self._retransmit(now)
@@ -230,7 +230,7 @@ class Connection:
 
     def acknowledge(self, now: float) -> None:
         """Send an ACK."""
-        if self.state is not State.CLOSED:
+        if self.state is not TcpState.CLOSED:
             self.emit(self.sender.nxt, ACK, b"", now)
 
     def challenge(self, now: float) -> None:
@@ -302,8 +302,8 @@ class Connection:
     def over(self, happening: Happening, error: OSError | None) -> None:
         """It is CLOSED now, because of `error`."""
         self.go(happening)
-        if self.state is not State.CLOSED:  # the table has no such line: a user's wish is always granted
-            self.state = State.CLOSED
+        if self.state is not TcpState.CLOSED:  # the table has no such line: a user's wish is always granted
+            self.state = TcpState.CLOSED
         self.error = error
         self.timers.stop_all()
         self.news |= LOST
@@ -323,7 +323,7 @@ class Connection:
 
     def unreachable(self, error: OSError, hard: bool) -> None:
         """ICMP said so: a connection that stands does not die of it (RFC 5927 section 5.2, RFC 1122 4.2.3.9)."""
-        if hard and self.state in (State.SYN_SENT, State.SYN_RECEIVED):
+        if hard and self.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED):
             self.over(Happening.ABORT, error)
         else:
             self.soft_error = error
@@ -337,7 +337,7 @@ class Connection:
 
     def _retransmit(self, now: float) -> None:
         sender = self.sender
-        opening = self.state in (State.SYN_SENT, State.SYN_RECEIVED)
+        opening = self.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED)
         if sender.tries >= (self.config.syn_retries if opening else self.config.retries):
             self._give_up(now)
         elif opening:
@@ -358,7 +358,7 @@ class Connection:
 
     def _keep_alive(self, now: float) -> None:
         idle = self.keep_alive
-        if idle is None or (self.state not in RECEIVING and self.state is not State.CLOSE_WAIT):
+        if idle is None or (self.state not in RECEIVING and self.state is not TcpState.CLOSE_WAIT):
             return
         quiet = now - self.heard
         if quiet < idle:
@@ -376,7 +376,7 @@ class Connection:
         self.abort(now, self.soft_error or OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
 
     def _syn(self, now: float) -> None:
-        answer = self.state is State.SYN_RECEIVED
+        answer = self.state is TcpState.SYN_RECEIVED
         stamps = (self.stamp(now), self.recent) if self.stamps else None
         scale = self.receiver.shift if not answer or self.sender.shift or self.receiver.shift else None
         extra = options.for_syn(self.link_mss, scale, self.sender.sack, stamps)

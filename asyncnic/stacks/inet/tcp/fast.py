@@ -10,7 +10,7 @@ import struct
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.tcp.sequence import MASK, before
-from asyncnic.stacks.inet.tcp.states import DATA, State
+from asyncnic.stacks.inet.tcp.states import DATA, TcpState
 
 # Target MAC, EtherType, the IPv4 header as three numbers, (ports), sequence number, acknowledgment, offset and flags,
 # window, (checksum and urgent pointer), then what is the time stamps option where there is one.
@@ -38,7 +38,7 @@ def tcp_burst(burst: Burst, mac: bytes, tcp: Tcp) -> bool:
     """
     memory, clock, deadline = burst.memory, burst.clock, burst.deadline
     unpack, number, find, touched = _HEADERS.unpack_from, int.from_bytes, tcp.connections.get, tcp.touched
-    established = State.ESTABLISHED
+    established = TcpState.ESTABLISHED
     taken = first = burst.taken
     now = clock()
     for start, length in zip(burst.offsets[taken:], burst.lengths[taken:], strict=True):

@@ -13,15 +13,15 @@ from collections.abc import Callable
 from asyncnic.stacks.inet.outcomes import Outcome
 from asyncnic.stacks.inet.packet import TCP, Packet, Sent
 from asyncnic.stacks.inet.tcp import cookies
-from asyncnic.stacks.inet.tcp.accounts import Accounts, own_of, peer_of, ports_of
+from asyncnic.stacks.inet.tcp.accounts import TcpAccounts, own_of, peer_of, ports_of
 from asyncnic.stacks.inet.tcp.arrival import refusal
-from asyncnic.stacks.inet.tcp.config import Config, Counters
+from asyncnic.stacks.inet.tcp.config import Config, TcpCounts
 from asyncnic.stacks.inet.tcp.connection import Connection
-from asyncnic.stacks.inet.tcp.layer import Layer, Place, pseudo, segment_room
+from asyncnic.stacks.inet.tcp.layer import Place, TcpLayer, pseudo, segment_room
 from asyncnic.stacks.inet.tcp.listening import Accept, Listening, received
 from asyncnic.stacks.inet.tcp.segment import ACK, RST, SYN, ChecksumError, HeaderError, Segment, decode
 from asyncnic.stacks.inet.tcp.sequence import MASK, before, position
-from asyncnic.stacks.inet.tcp.states import State
+from asyncnic.stacks.inet.tcp.states import TcpState
 from asyncnic.stacks.inet.tcp.timers import NEVER
 from asyncnic.stacks.inet.udp import EPHEMERAL, WILDCARDS
 
@@ -40,12 +40,12 @@ class Tcp:
 
     def __init__(self, config: Config | None = None, secrets: cookies.Secrets | None = None) -> None:
         self.config = config or Config()
-        self.counters = Counters()
-        self.accounts = Accounts(self.config, self.counters)
+        self.counters = TcpCounts()
+        self.accounts = TcpAccounts(self.config, self.counters)
         self.connections: dict[bytes, Connection] = {}
         self.wake: Callable[[float], None] = lambda when: None
         self._secrets = secrets or cookies.Secrets()
-        self._layers: dict[int, Layer] = {}
+        self._layers: dict[int, TcpLayer] = {}
         self.listening = Listening(self.config, self.counters, self._secrets, self._layers)
         self.touched: dict[Connection, None] = {}
         """Those that `flush` will look at."""
@@ -54,7 +54,7 @@ class Tcp:
         self._deadlines: list[tuple[float, int, Connection]] = []
         self._pushed = 0
 
-    def attach(self, octets: int, layer: Layer) -> None:
+    def attach(self, octets: int, layer: TcpLayer) -> None:
         """Run over the IP layer whose addresses have so many octets (4 or 16)."""
         self._layers[octets] = layer
 
@@ -120,7 +120,7 @@ class Tcp:
         key = packet.source + packet.target + bytes(data[:4])
         connection = self.connections.get(key)
         if connection is not None:
-            if connection.state is not State.TIME_WAIT or not _begins_anew(connection, segment):
+            if connection.state is not TcpState.TIME_WAIT or not _begins_anew(connection, segment):
                 connection.arrive(segment, now)
                 self.touched[connection] = None
                 return Outcome.TCP_DELIVERED
@@ -287,7 +287,7 @@ class Tcp:
 
     def _settle(self, connection: Connection, now: float) -> None:
         """Its news are told: send what it has to send, and see what it costs and waits for."""
-        if connection.state is not State.CLOSED:
+        if connection.state is not TcpState.CLOSED:
             connection.output(now)
             if connection.blocked:
                 self._blocked[connection] = None
@@ -297,9 +297,9 @@ class Tcp:
                 connection.abort(now, OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS)))
                 self.touched[connection] = None
                 return
-            if connection.state is State.TIME_WAIT and (oldest := self.accounts.waits(connection)) is not None:
+            if connection.state is TcpState.TIME_WAIT and (oldest := self.accounts.waits(connection)) is not None:
                 self._forget(oldest)
-        if connection.state is State.CLOSED:
+        if connection.state is TcpState.CLOSED:
             self._forget(connection)
         else:
             self._schedule(connection)

@@ -9,7 +9,7 @@ Place = tuple[bytes, int]
 """Address (4 or 16 octets) and port."""
 
 
-class Layer(IpLayer, Protocol):
+class TcpLayer(IpLayer, Protocol):
     """One family's IP layer."""
 
     @property
@@ -32,7 +32,7 @@ class Layer(IpLayer, Protocol):
         """Send `payload`; `whole`: no router may cut it."""
 
 
-def segment_room(mtu: int, layer: Layer) -> int:
+def segment_room(mtu: int, layer: TcpLayer) -> int:
     """Octets of data in a packet of `mtu` octets, without options (RFC 6691)."""
     return mtu - layer.header_size - HEADER
 

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from asyncnic.stacks.inet.packet import TCP
 from asyncnic.stacks.inet.tcp import cookies
 from asyncnic.stacks.inet.tcp.accounts import own_of, peer_of, ports_of
-from asyncnic.stacks.inet.tcp.config import Config, Counters
+from asyncnic.stacks.inet.tcp.config import Config, TcpCounts
 from asyncnic.stacks.inet.tcp.connection import Connection, shift_for
 from asyncnic.stacks.inet.tcp.half_open import HalfOpen, HalfOpens
-from asyncnic.stacks.inet.tcp.layer import Layer, Place, pseudo, segment_room
+from asyncnic.stacks.inet.tcp.layer import Place, TcpLayer, pseudo, segment_room
 from asyncnic.stacks.inet.tcp.options import Options, for_syn
 from asyncnic.stacks.inet.tcp.segment import ACK, SYN, Segment, encode
 from asyncnic.stacks.inet.tcp.sequence import MASK
-from asyncnic.stacks.inet.tcp.states import Happening, State, after
+from asyncnic.stacks.inet.tcp.states import Happening, TcpState, after
 from asyncnic.stacks.inet.udp import EPHEMERAL, WILDCARDS
 
 Accept = Callable[[Connection], None]
@@ -35,7 +35,9 @@ class Listening:
 
     __slots__ = ("_config", "_cookies_until", "_counters", "_layers", "_listeners", "_secrets", "half_open")
 
-    def __init__(self, config: Config, counters: Counters, secrets: cookies.Secrets, layers: dict[int, Layer]) -> None:
+    def __init__(
+        self, config: Config, counters: TcpCounts, secrets: cookies.Secrets, layers: dict[int, TcpLayer]
+    ) -> None:
         self._config = config
         self._counters = counters
         self._secrets = secrets
@@ -170,6 +172,6 @@ def received(connection: Connection, irs: int, options: Options, now: float) -> 
     """Bring a fresh connection to SYN-RECEIVED, as if it had seen the SYN and answered it."""
     connection.irs = irs
     connection.receiver.start(irs)
-    connection.state = after(after(State.CLOSED, Happening.PASSIVE_OPEN), Happening.SYN)
+    connection.state = after(after(TcpState.CLOSED, Happening.PASSIVE_OPEN), Happening.SYN)
     connection.sender.nxt = connection.sender.iss + 1
     connection.agree(options, now)

@@ -11,7 +11,7 @@ OVERHEAD = 128
 BLOCKS = 4
 
 
-class Reassembly:
+class StreamReassembly:
     """Pieces above the next expected position.
 
     Args:

@@ -3,7 +3,7 @@
 It sends nothing: the connection asks it what an ACK would say, and tells it when one went out.
 """
 
-from asyncnic.stacks.inet.tcp.reassembly import Reassembly
+from asyncnic.stacks.inet.tcp.reassembly import StreamReassembly
 from asyncnic.stacks.inet.tcp.sequence import Position
 
 QUICK = 16
@@ -46,7 +46,7 @@ class Receiver:
         self.mss = mss
         self.ready: list[bytes | memoryview] = []
         """In order and unread; the views are of the burst in hand."""
-        self.reassembly: Reassembly | None = None
+        self.reassembly: StreamReassembly | None = None
         self.fin: Position | None = None
         """Where the peer's FIN stands, once known."""
         self.unacked = 0
@@ -183,7 +183,7 @@ class Receiver:
             return 0
         if place > nxt:
             if self.reassembly is None:
-                self.reassembly = Reassembly(2 * self.capacity)
+                self.reassembly = StreamReassembly(2 * self.capacity)
             kept = self.reassembly.add(place, payload)
             if not kept:
                 self.duplicate = place, place + len(payload)

@@ -27,7 +27,7 @@ BURST = 64
 """Segments that one call of `output` sends: whoever sends on and on hears no ACKs meanwhile."""
 
 
-class Sender:
+class SegmentSender:
     """What we send.
 
     Args:

@@ -7,7 +7,7 @@ from asyncnic.stacks.inet.peer import Address, socket_address
 from asyncnic.stacks.inet.tcp.connection import Connection
 from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.tcp.layer import Place
-from asyncnic.stacks.inet.tcp.socket_view import SocketView
+from asyncnic.stacks.inet.tcp.socket_view import StreamSocket
 from asyncnic.stacks.inet.tcp.transport import Transport
 
 Make = Callable[[Connection, Callable[[Transport], None]], Transport | None]
@@ -45,9 +45,9 @@ class Server(asyncio.AbstractServer):
             raise
 
     @property
-    def sockets(self) -> tuple[SocketView, ...]:
+    def sockets(self) -> tuple[StreamSocket, ...]:
         """What stands in for the listening sockets; none once it is closed."""
-        return tuple(SocketView(name, None) for name in self._names)
+        return tuple(StreamSocket(name, None) for name in self._names)
 
     @property
     def _names(self) -> list[Address]:

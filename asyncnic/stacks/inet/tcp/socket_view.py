@@ -10,7 +10,7 @@ from asyncnic.stacks.inet.peer import Address
 SetOption = Callable[[int, int, int], None]
 
 
-class SocketView:
+class StreamSocket:
     """Names of a connection or a listener, and the options that mean something here. It has no descriptor.
 
     Args:

@@ -7,7 +7,7 @@ connection here (listener.py), but its answer to a SYN is the line in the table.
 from enum import Enum, auto
 
 
-class State(Enum):
+class TcpState(Enum):
     """RFC 9293 section 3.3.2."""
 
     CLOSED = auto()
@@ -47,9 +47,9 @@ CONNECTED, DATA, EOF, ACKED, LOST = 1, 2, 4, 8, 16
 """News of a connection for its user, as bits: the handshake is done; something can be read; the peer has sent its last;
 something of ours was acknowledged; the connection is over."""
 
-_S, _H = State, Happening
+_S, _H = TcpState, Happening
 
-TRANSITIONS: dict[tuple[State, Happening], State] = {
+TRANSITIONS: dict[tuple[TcpState, Happening], TcpState] = {
     (_S.CLOSED, _H.PASSIVE_OPEN): _S.LISTEN,
     (_S.CLOSED, _H.ACTIVE_OPEN): _S.SYN_SENT,
     (_S.LISTEN, _H.SYN): _S.SYN_RECEIVED,
@@ -75,7 +75,7 @@ TRANSITIONS: dict[tuple[State, Happening], State] = {
     **{(state, _H.RESET): _S.CLOSED for state in _S if state is not _S.LISTEN},
 }
 
-SYNCHRONIZED = frozenset(set(State) - {_S.CLOSED, _S.LISTEN, _S.SYN_SENT, _S.SYN_RECEIVED})
+SYNCHRONIZED = frozenset(set(TcpState) - {_S.CLOSED, _S.LISTEN, _S.SYN_SENT, _S.SYN_RECEIVED})
 """Both sides know each other's sequence numbers (RFC 9293 section 3.4)."""
 RECEIVING = frozenset((_S.ESTABLISHED, _S.FIN_WAIT_1, _S.FIN_WAIT_2))
 """The peer has not sent its FIN yet: its data is taken."""
@@ -83,6 +83,6 @@ SENDING = frozenset((_S.ESTABLISHED, _S.CLOSE_WAIT, _S.FIN_WAIT_1, _S.CLOSING, _
 """Data or a FIN of ours may still be unacknowledged."""
 
 
-def after(state: State, happening: Happening) -> State:
+def after(state: TcpState, happening: Happening) -> TcpState:
     """Where `happening` leads from `state`."""
     return TRANSITIONS.get((state, happening), state)

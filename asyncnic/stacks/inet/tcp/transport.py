@@ -13,8 +13,8 @@ from typing import Any
 from asyncnic.stacks.inet.peer import Address
 from asyncnic.stacks.inet.tcp.connection import Connection
 from asyncnic.stacks.inet.tcp.host import Tcp
-from asyncnic.stacks.inet.tcp.socket_view import SocketView
-from asyncnic.stacks.inet.tcp.states import ACKED, DATA, EOF, LOST, State
+from asyncnic.stacks.inet.tcp.socket_view import StreamSocket
+from asyncnic.stacks.inet.tcp.states import ACKED, DATA, EOF, LOST, TcpState
 
 HIGH_WATER = 64 * 1024
 IDLE = 7200.0
@@ -48,7 +48,7 @@ class Transport(asyncio.Transport):
         closed: Callable[["Transport"], None] = lambda transport: None,
     ) -> None:
         options = {(socket.IPPROTO_TCP, socket.TCP_NODELAY): 1}
-        view = SocketView(sockname, peername, options, self._set_option)
+        view = StreamSocket(sockname, peername, options, self._set_option)
         super().__init__({"sockname": sockname, "peername": peername, "socket": view})
         self._tcp = tcp
         self._loop = loop
@@ -249,7 +249,7 @@ class Transport(asyncio.Transport):
         if self._closing:
             return
         self._closing = True
-        if self._connection.state is State.CLOSED or not self.get_write_buffer_size():
+        if self._connection.state is TcpState.CLOSED or not self.get_write_buffer_size():
             self._leave()
         else:
             self._connection.finish()

@@ -1,11 +1,11 @@
 """One connection in any state, and segments made by hand for it: the peer is the test."""
 
-from asyncnic.stacks.inet.tcp.config import Config, Counters
+from asyncnic.stacks.inet.tcp.config import Config, TcpCounts
 from asyncnic.stacks.inet.tcp.connection import Connection
 from asyncnic.stacks.inet.tcp.listening import received
 from asyncnic.stacks.inet.tcp.options import Options, parse
 from asyncnic.stacks.inet.tcp.segment import ACK, FIN, Segment, decode
-from asyncnic.stacks.inet.tcp.states import State
+from asyncnic.stacks.inet.tcp.states import TcpState
 
 ISS, IRS = 0xFFFF_FF00, 0xFFFF_F000
 """Ours and the peer's initial sequence number: both wrap soon."""
@@ -18,7 +18,7 @@ class Bare:
     def __init__(self, config: Config | None = None) -> None:
         self.now = 1000.0
         self.config = config or Config(receive_window=60_000)
-        self.counters = Counters()
+        self.counters = TcpCounts()
         self.caught: list[bytes] = []
         self.room = True
         self.connection = Connection(
@@ -40,7 +40,7 @@ class Bare:
         assert self.sent() == []
 
     @property
-    def state(self) -> State:
+    def state(self) -> TcpState:
         return self.connection.state
 
     @property
@@ -88,34 +88,34 @@ class Bare:
         return self.sent()
 
 
-def in_state(state: State, syn: bytes = b"", config: Config | None = None) -> Bare:
+def in_state(state: TcpState, syn: bytes = b"", config: Config | None = None) -> Bare:
     """A connection that has come to `state` as figure 5 says; `syn`: options of the peer's SYN."""
     bare = Bare(config)
     connection = bare.connection
-    if state is State.CLOSED:
+    if state is TcpState.CLOSED:
         return bare
-    if state is State.SYN_SENT:
+    if state is TcpState.SYN_SENT:
         connection.open(bare.now)
         bare.sent()
         return bare
-    if state is State.SYN_RECEIVED:
+    if state is TcpState.SYN_RECEIVED:
         received(connection, IRS, parse(syn), bare.now)
         return bare
     received(connection, IRS, parse(syn), bare.now)
     bare.feed(ACK)
-    assert connection.state is State.ESTABLISHED
-    if state in (State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSING, State.TIME_WAIT):
+    assert connection.state is TcpState.ESTABLISHED
+    if state in (TcpState.FIN_WAIT_1, TcpState.FIN_WAIT_2, TcpState.CLOSING, TcpState.TIME_WAIT):
         connection.finish()
         bare.sent()
-    if state in (State.FIN_WAIT_2, State.TIME_WAIT):
+    if state in (TcpState.FIN_WAIT_2, TcpState.TIME_WAIT):
         bare.feed(ACK)
-    if state is State.TIME_WAIT:
+    if state is TcpState.TIME_WAIT:
         bare.feed(FIN | ACK)
-    if state is State.CLOSING:
+    if state is TcpState.CLOSING:
         bare.feed(FIN | ACK, ack=-1)
-    if state in (State.CLOSE_WAIT, State.LAST_ACK):
+    if state in (TcpState.CLOSE_WAIT, TcpState.LAST_ACK):
         bare.feed(FIN | ACK)
-    if state is State.LAST_ACK:
+    if state is TcpState.LAST_ACK:
         connection.finish()
         bare.sent()
     assert connection.state is state, connection.state

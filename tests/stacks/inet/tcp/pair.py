@@ -14,7 +14,7 @@ from asyncnic.stacks.inet.tcp.config import Config
 from asyncnic.stacks.inet.tcp.connection import Connection
 from asyncnic.stacks.inet.tcp.cookies import Secrets
 from asyncnic.stacks.inet.tcp.host import Tcp
-from asyncnic.stacks.inet.tcp.states import DATA, EOF, LOST, State
+from asyncnic.stacks.inet.tcp.states import DATA, EOF, LOST, TcpState
 
 A, B = bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2))
 PORT = 80
@@ -157,7 +157,7 @@ class Pair:
         """An established connection: A's end and B's."""
         client = self.connect()
         self.run(lambda: bool(self.accepted))
-        assert client.connection.state is State.ESTABLISHED
+        assert client.connection.state is TcpState.ESTABLISHED
         return client, self.accepted[-1]
 
     def step(self) -> bool:

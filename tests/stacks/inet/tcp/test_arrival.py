@@ -6,10 +6,10 @@ The table is RFC 9293 section 3.10.7 read state by state, with the challenge ACK
 import pytest
 
 from asyncnic.stacks.inet.tcp.segment import ACK, FIN, RST, SYN
-from asyncnic.stacks.inet.tcp.states import TRANSITIONS, Happening, State, after
+from asyncnic.stacks.inet.tcp.states import TRANSITIONS, Happening, TcpState, after
 from tests.stacks.inet.tcp.bare import in_state
 
-S = State
+S = TcpState
 NOTHING, AN_ACK, A_RESET, SYN_ACK = "", "ack", "reset", "syn-ack"
 
 # Flags, and where the peer stands: sequence number and acknowledgment relative to what we expect, payload.
@@ -62,7 +62,7 @@ UNHEARD = {
 }
 """After the peer's FIN nothing can follow it: what claims to is not taken (section 3.10.7.4, seventh and eighth)."""
 
-EXPECTED: dict[State, dict[str, tuple[State | None, str]]] = {
+EXPECTED: dict[TcpState, dict[str, tuple[TcpState | None, str]]] = {
     S.CLOSED: dict.fromkeys(SEGMENTS, (None, NOTHING)),
     S.SYN_SENT: {
         **dict.fromkeys(SEGMENTS, (None, NOTHING)),
@@ -118,7 +118,7 @@ EXPECTED: dict[State, dict[str, tuple[State | None, str]]] = {
 
 @pytest.mark.parametrize("state", EXPECTED, ids=lambda state: state.name)
 @pytest.mark.parametrize("name", SEGMENTS)
-def test_every_state_with_every_segment(state: State, name: str) -> None:
+def test_every_state_with_every_segment(state: TcpState, name: str) -> None:
     bare = in_state(state)
     flags, seq, ack, payload = SEGMENTS[name]
     answers = bare.feed(flags, seq, ack, payload)
@@ -137,7 +137,7 @@ def _kind(flags: int) -> str:
     return AN_ACK
 
 
-CALLS: dict[State, dict[str, State]] = {
+CALLS: dict[TcpState, dict[str, TcpState]] = {
     S.CLOSED: {"finish": S.CLOSED, "abort": S.CLOSED},
     S.SYN_SENT: {"finish": S.CLOSED, "abort": S.CLOSED},
     S.SYN_RECEIVED: {"finish": S.SYN_RECEIVED, "abort": S.CLOSED},
@@ -152,7 +152,7 @@ CALLS: dict[State, dict[str, State]] = {
 
 
 @pytest.mark.parametrize("state", CALLS, ids=lambda state: state.name)
-def test_every_state_with_the_users_calls(state: State) -> None:
+def test_every_state_with_the_users_calls(state: TcpState) -> None:
     bare = in_state(state)
     bare.connection.finish()
     assert bare.connection.state is CALLS[state]["finish"]
@@ -171,9 +171,9 @@ def test_a_close_before_the_handshake_is_done_follows_it() -> None:
     assert bare.connection.state is S.FIN_WAIT_1
 
 
-@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("state", TcpState)
 @pytest.mark.parametrize("happening", Happening)
-def test_the_table_of_states_leads_only_where_figure_5_does(state: State, happening: Happening) -> None:
+def test_the_table_of_states_leads_only_where_figure_5_does(state: TcpState, happening: Happening) -> None:
     reached = after(state, happening)
     assert ((state, happening) in TRANSITIONS) == (reached is not state or (state is S.CLOSED and happening in ENDS))
 

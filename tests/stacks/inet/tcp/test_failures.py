@@ -10,7 +10,7 @@ from asyncnic.stacks.inet.tcp.config import Config
 from asyncnic.stacks.inet.tcp.options import Options, for_stamps, for_syn, parse
 from asyncnic.stacks.inet.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment, decode, encode
 from asyncnic.stacks.inet.tcp.sender import BURST
-from asyncnic.stacks.inet.tcp.states import State
+from asyncnic.stacks.inet.tcp.states import TcpState
 from tests.stacks.inet.tcp.bare import IRS, Bare, in_state
 from tests.stacks.inet.tcp.pair import PORT, A, B, Pair, Reader, Storm, Weather
 
@@ -177,7 +177,7 @@ def test_06_memory_beyond_the_limit_ends_the_connection_that_grew() -> None:
 
 
 def test_07_a_lost_window_update_is_asked_for() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     bare.feed(ACK, window=0)
     assert bare.write(b"x" * 5000) == []
     probes = [segment for _ in range(3) for segment in bare.pass_time(1.0)]
@@ -188,16 +188,16 @@ def test_07_a_lost_window_update_is_asked_for() -> None:
 
 
 def test_07_probes_go_on_as_long_as_they_are_answered() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     bare.feed(ACK, window=0)
     bare.write(b"x")
     for _ in range(500):
         bare.pass_time(30.0)
         bare.feed(ACK, window=0)
-    assert {bare.state} == {State.ESTABLISHED}
+    assert {bare.state} == {TcpState.ESTABLISHED}
     for _ in range(100):
         bare.pass_time(30.0)
-    assert {bare.state} == {State.CLOSED}
+    assert {bare.state} == {TcpState.CLOSED}
 
 
 def test_07_two_closed_windows_do_not_answer_each_other_for_ever() -> None:
@@ -219,7 +219,7 @@ def test_07_two_closed_windows_do_not_answer_each_other_for_ever() -> None:
 
 
 def test_08_only_new_data_restarts_the_retransmission_timer() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     bare.write(b"lost")
     resent = []
     for _ in range(20):
@@ -229,7 +229,7 @@ def test_08_only_new_data_restarts_the_retransmission_timer() -> None:
 
 
 def test_08_a_million_duplicate_acks_overflow_nothing() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     bare.connection.sender.nodelay = True
     bare.write(b"d" * 5000)
     segment = bare.segment(ACK, ack=-5000)
@@ -277,7 +277,7 @@ def test_10_a_syn_beyond_the_backlog_is_never_reset() -> None:
 
 
 def test_11_small_windows_at_a_large_mtu_keep_the_rate() -> None:
-    bare = in_state(State.ESTABLISHED, syn=for_syn(3960, None, False, None))
+    bare = in_state(TcpState.ESTABLISHED, syn=for_syn(3960, None, False, None))
     bare.connection.sender.resize(3960)
     bare.connection.sender.max_window = 0
     bare.feed(ACK, window=4096)
@@ -320,11 +320,11 @@ def test_13_simultaneous_open() -> None:
     (syn_one,), (syn_other,) = one.sent(), other.sent()
     one.connection.arrive(syn_other, one.now)
     other.connection.arrive(syn_one, other.now)
-    assert {one.state, other.state} == {State.SYN_RECEIVED}
+    assert {one.state, other.state} == {TcpState.SYN_RECEIVED}
     (answer_one,), (answer_other,) = one.sent(), other.sent()
     one.connection.arrive(answer_other, one.now)
     other.connection.arrive(answer_one, other.now)
-    assert {one.state, other.state} == {State.ESTABLISHED}
+    assert {one.state, other.state} == {TcpState.ESTABLISHED}
     one.quiet()
     other.quiet()
 
@@ -335,8 +335,8 @@ def test_13_simultaneous_close() -> None:
     for reader, host in ((client, pair.a), (server, pair.b)):
         reader.connection.finish()
         host.touch(reader.connection)
-    pair.run(lambda: client.connection.state is State.TIME_WAIT and server.connection.state is State.TIME_WAIT)
-    assert client.connection.state is server.connection.state is State.TIME_WAIT
+    pair.run(lambda: client.connection.state is TcpState.TIME_WAIT and server.connection.state is TcpState.TIME_WAIT)
+    assert client.connection.state is server.connection.state is TcpState.TIME_WAIT
     pair.run()
     assert not pair.a.connections
     assert not pair.b.connections
@@ -347,7 +347,7 @@ def test_14_thousands_of_connects_and_closes_leave_nothing() -> None:
     for number in range(3_000):
         client = pair.connect()
         for _ in range(20):
-            if len(pair.accepted) > number and client.connection.state is State.ESTABLISHED:
+            if len(pair.accepted) > number and client.connection.state is TcpState.ESTABLISHED:
                 break
             pair.step()
         server = pair.accepted[number]
@@ -376,34 +376,34 @@ def test_16_what_nmap_sends_to_tell_systems_apart_ends() -> None:
             flags, 7 + flags, 9, port=7000 + flags, window=1024, options=b"\x03\x03\x0a\x01\x02\x04\x01\x09\x08\x0a"
         )
     reader, _ = raw.open()
-    assert reader.connection.state is State.ESTABLISHED
+    assert reader.connection.state is TcpState.ESTABLISHED
     raw.pass_time(300)
     assert len(raw.host.listening.half_open) == 0
 
 
 def test_blind_resets_do_not_end_a_connection() -> None:
     """RFC 5961 section 3: an attacker who guesses into the window meets a challenge, and few of them."""
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     answers = []
     for guess in range(1, 50_000, 500):
         answers += bare.feed(RST, seq=guess)
-    assert bare.connection.state is State.ESTABLISHED
+    assert bare.connection.state is TcpState.ESTABLISHED
     assert len(answers) == 1
     assert answers[0].flags == ACK
 
 
 def test_blind_syns_do_not_end_a_connection() -> None:
     """RFC 5961 section 4; the peer that did restart answers the challenge with the right reset."""
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     (challenge,) = bare.feed(SYN, seq=500)
     assert challenge.flags == ACK
     bare.connection.arrive(Segment(1234, 80, challenge.ack, 0, RST, 0), bare.now)
-    assert bare.connection.state is State.CLOSED
+    assert bare.connection.state is TcpState.CLOSED
 
 
 def test_blind_data_is_not_taken() -> None:
     """RFC 5961 section 5: data whose ACK is far from what we sent."""
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     for ack in (1, 100_000, -200_000):
         bare.feed(ACK, ack=ack, payload=b"injected")
     assert not bare.connection.receiver.unread
@@ -411,11 +411,11 @@ def test_blind_data_is_not_taken() -> None:
 
 def test_icmp_does_not_end_a_connection_that_stands() -> None:
     """RFC 5927 section 5.2: hard errors are soft once the handshake is done, and ends one that is not."""
-    for state, expected in ((State.ESTABLISHED, State.ESTABLISHED), (State.SYN_SENT, State.CLOSED)):
+    for state, expected in ((TcpState.ESTABLISHED, TcpState.ESTABLISHED), (TcpState.SYN_SENT, TcpState.CLOSED)):
         bare = in_state(state)
         bare.connection.unreachable(ConnectionRefusedError(111, "refused"), hard=True)
         assert bare.connection.state is expected
-    bare = in_state(State.SYN_SENT)
+    bare = in_state(TcpState.SYN_SENT)
     bare.connection.unreachable(OSError(113, "no route"), hard=False)
     for _ in range(20):
         bare.pass_time(60)
@@ -447,18 +447,18 @@ def test_a_time_wait_gives_way_to_a_newer_syn() -> None:
     raw.host.touch(reader.connection)
     raw.host.flush(raw.now)
     raw.send(FIN | ACK, 101, iss + 2, options=for_stamps(1005, 0))
-    assert reader.connection.state is State.TIME_WAIT
+    assert reader.connection.state is TcpState.TIME_WAIT
     (challenge,) = raw.send(SYN, 101, options=for_syn(1460, 7, True, (900, 0)))
     assert challenge.flags == ACK
     (answer,) = raw.send(SYN, 50, options=for_syn(1460, 7, True, (2000, 0)))
     assert answer.flags == SYN | ACK
     raw.send(ACK, 51, answer.seq + 1, options=for_stamps(2001, 0))
-    assert raw.pair.accepted[-1].connection.state is State.ESTABLISHED
+    assert raw.pair.accepted[-1].connection.state is TcpState.ESTABLISHED
 
 
 def test_old_segments_are_told_by_their_time_stamps() -> None:
     """PAWS, RFC 7323 section 5.3."""
-    bare = in_state(State.ESTABLISHED, syn=for_syn(1460, 7, True, (1000, 0)))
+    bare = in_state(TcpState.ESTABLISHED, syn=for_syn(1460, 7, True, (1000, 0)))
     bare.feed(ACK, payload=b"new", options=_stamp(2000))
     (answer,) = bare.feed(ACK, payload=b"old", options=_stamp(1500))
     assert answer.flags == ACK
@@ -476,26 +476,26 @@ def _stamp(value: int) -> Options:
 
 
 def test_a_connection_whose_user_is_gone_answers_data_by_a_reset() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     bare.connection.close(bare.now)
     bare.sent()
     (reset,) = bare.feed(ACK, payload=b"for whom?")
     assert reset.flags & RST
-    assert bare.connection.state is State.CLOSED
+    assert bare.connection.state is TcpState.CLOSED
 
 
 def test_a_half_closed_connection_without_a_user_does_not_stay() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     bare.connection.close(bare.now)
     bare.sent()
     bare.feed(ACK)
-    assert {bare.state} == {State.FIN_WAIT_2}
+    assert {bare.state} == {TcpState.FIN_WAIT_2}
     bare.pass_time(bare.config.two_msl)
-    assert {bare.state} == {State.CLOSED}
+    assert {bare.state} == {TcpState.CLOSED}
 
 
 def test_keep_alive_asks_and_gives_up() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     assert bare.pass_time(10_000) == []  # off by default
     bare.connection.set_keep_alive(100.0, bare.now)
     bare.connection.heard = bare.now
@@ -508,7 +508,7 @@ def test_keep_alive_asks_and_gives_up() -> None:
 
 
 def test_irs_wraps() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     for _ in range(100):
         bare.feed(ACK, payload=bytes(1000))
         bare.connection.read()

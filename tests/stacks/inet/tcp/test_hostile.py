@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncnic.stacks.inet.tcp.config import Config
-from asyncnic.stacks.inet.tcp.states import State
+from asyncnic.stacks.inet.tcp.states import TcpState
 from tests.stacks.inet.tcp.pair import Pair, Storm, Weather
 
-ENDED = (State.CLOSED, State.TIME_WAIT)
+ENDED = (TcpState.CLOSED, TcpState.TIME_WAIT)
 
 
 def exchange(pair: Pair, there: bytes, back: bytes, chunk: int = 1 << 30) -> None:
@@ -32,7 +32,7 @@ def exchange(pair: Pair, there: bytes, back: bytes, chunk: int = 1 << 30) -> Non
     assert bytes(server.data) == there
     assert bytes(client.data) == back
     pair.run(events=events)
-    assert client.connection.state is server.connection.state is State.CLOSED
+    assert client.connection.state is server.connection.state is TcpState.CLOSED
     assert client.connection.error is server.connection.error is None
     for host in (pair.a, pair.b):
         assert not host.connections

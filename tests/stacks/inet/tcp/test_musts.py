@@ -10,7 +10,7 @@ import pytest
 
 from asyncnic.stacks.inet.tcp.options import for_stamps, for_syn, parse
 from asyncnic.stacks.inet.tcp.segment import ACK, RST, SYN, URG, encode
-from asyncnic.stacks.inet.tcp.states import State
+from asyncnic.stacks.inet.tcp.states import TcpState
 from tests.stacks.inet.tcp.bare import in_state
 from tests.stacks.inet.tcp.test_failures import ADDRESSES, STAMPED, Raw
 from tests.stacks.inet.wire import HOST, PEER, Bench, ipv4, packed
@@ -79,7 +79,7 @@ def test_each_must_has_its_test(number: int) -> None:
 
 
 def test_1_a_window_of_65535_is_large() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     bare.feed(ACK, window=0xFFFF)
     assert bare.connection.sender.window == 0xFFFF
 
@@ -97,18 +97,18 @@ def _sum() -> int:
 
 
 def test_5_and_64_options_are_taken_in_any_segment_and_at_any_place() -> None:
-    bare = in_state(State.ESTABLISHED, syn=for_syn(1460, 7, True, (1000, 0)))
+    bare = in_state(TcpState.ESTABLISHED, syn=for_syn(1460, 7, True, (1000, 0)))
     odd = b"\x01" + b"\x08\x0a" + for_stamps(1234, 0)[4:] + b"\x01"
     bare.feed(ACK, payload=b"x", options=parse(odd))
     assert bare.connection.recent == 1234
 
 
 def test_13_time_wait_lasts_two_msl() -> None:
-    bare = in_state(State.TIME_WAIT)
+    bare = in_state(TcpState.TIME_WAIT)
     bare.pass_time(bare.config.two_msl - 0.1)
-    assert bare.state is State.TIME_WAIT
+    assert bare.state is TcpState.TIME_WAIT
     bare.pass_time(0.2)
-    assert {bare.state} == {State.CLOSED}
+    assert {bare.state} == {TcpState.CLOSED}
 
 
 def test_14_our_syn_ack_says_what_fits_the_link() -> None:
@@ -117,19 +117,19 @@ def test_14_our_syn_ack_says_what_fits_the_link() -> None:
 
 
 def test_15_without_the_option_segments_are_small() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     sent = bare.write(bytes(2000))
     assert max(len(segment.payload) for segment in sent) == 536
 
 
 def test_16_options_take_their_room_from_the_data() -> None:
-    bare = in_state(State.ESTABLISHED, syn=for_syn(1000, 7, True, (1, 0)))
+    bare = in_state(TcpState.ESTABLISHED, syn=for_syn(1000, 7, True, (1, 0)))
     sent = bare.write(bytes(5000))
     assert max(len(segment.payload) for segment in sent) == 1000 - 12
 
 
 def test_17_nagle_holds_small_segments_back_until_turned_off() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     assert len(bare.write(b"first")) == 1
     assert bare.write(b"second") == []
     bare.connection.sender.nodelay = True
@@ -137,7 +137,7 @@ def test_17_nagle_holds_small_segments_back_until_turned_off() -> None:
 
 
 def test_18_what_was_sent_twice_is_no_sample() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     bare.write(b"once")
     bare.pass_time(5.0)
     bare.feed(ACK)
@@ -145,23 +145,23 @@ def test_18_what_was_sent_twice_is_no_sample() -> None:
 
 
 def test_23_a_syn_is_given_up_after_three_minutes() -> None:
-    bare = in_state(State.SYN_SENT)
+    bare = in_state(TcpState.SYN_SENT)
     begun = bare.now
-    while bare.connection.state is State.SYN_SENT:
+    while bare.connection.state is TcpState.SYN_SENT:
         bare.pass_time(max(0.001, bare.connection.timers.next() - bare.now))
     assert bare.now - begun >= 180
     assert isinstance(bare.connection.error, TimeoutError)
 
 
 def test_30_and_31_urgent_data_is_data() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     for size in (1, 1000, 5000):
         bare.feed(ACK | URG, payload=bytes(size))
         assert len(bare.connection.read()) == size
 
 
 def test_34_a_window_that_shrinks_is_borne() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     bare.connection.sender.nodelay = True
     bare.write(bytes(4000))
     assert bare.feed(ACK, ack=-4000, window=1000) == []  # the usable window is negative now
@@ -171,7 +171,7 @@ def test_34_a_window_that_shrinks_is_borne() -> None:
 
 
 def test_39_a_window_opens_by_a_segment_at_least() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     capacity = bare.config.receive_window
     for _ in range(capacity // 1000):
         bare.feed(ACK, payload=bytes(1000))
@@ -184,7 +184,7 @@ def test_39_a_window_opens_by_a_segment_at_least() -> None:
 
 
 def test_40_and_58_an_ack_waits_a_little_for_company() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     bare.connection.receiver.quick = 0
     assert bare.feed(ACK, payload=b"alone") == []
     assert len(bare.pass_time(0.5)) == 1
@@ -218,7 +218,7 @@ def test_65_and_69_only_syns_say_the_segment_size() -> None:
 
 
 def test_66_a_reset_is_taken_with_the_window_closed() -> None:
-    bare = in_state(State.ESTABLISHED)
+    bare = in_state(TcpState.ESTABLISHED)
     bare.connection.receiver.edge = bare.connection.receiver.nxt
     bare.feed(RST)
-    assert bare.state is State.CLOSED
+    assert bare.state is TcpState.CLOSED

@@ -13,7 +13,7 @@ from asyncnic.stacks.inet.tcp.congestion import Congestion, initial_window
 from asyncnic.stacks.inet.tcp.cubic import Cubic
 from asyncnic.stacks.inet.tcp.half_open import RETRIES, HalfOpen, HalfOpens
 from asyncnic.stacks.inet.tcp.new_reno import NewReno
-from asyncnic.stacks.inet.tcp.reassembly import OVERHEAD, Reassembly
+from asyncnic.stacks.inet.tcp.reassembly import OVERHEAD, StreamReassembly
 from asyncnic.stacks.inet.tcp.rtt import LEAST, MOST, RoundTrip
 from asyncnic.stacks.inet.tcp.scoreboard import Scoreboard
 from asyncnic.stacks.inet.tcp.segment import FIN, SYN, ChecksumError, HeaderError, decode, encode
@@ -182,7 +182,7 @@ def test_cubic_returns_to_where_it_was_and_stays_there_a_while() -> None:
 @given(st.lists(st.tuples(st.integers(1, 300), st.integers(1, 60)), max_size=40), st.randoms())
 def test_reassembly_gives_back_what_came_in_any_order(pieces: list[tuple[int, int]], random: Random) -> None:
     stream = bytes(range(256)) * 2
-    reassembly = Reassembly(1 << 20)
+    reassembly = StreamReassembly(1 << 20)
     there = set()
     for start, size in pieces:
         reassembly.add(start, stream[start : start + size])
@@ -203,7 +203,7 @@ def test_reassembly_gives_back_what_came_in_any_order(pieces: list[tuple[int, in
 
 
 def test_reassembly_counts_what_pieces_really_cost() -> None:
-    reassembly = Reassembly(10_000)
+    reassembly = StreamReassembly(10_000)
     for place in range(2, 2000, 2):
         reassembly.add(place, b"x")
     assert reassembly.cost <= 10_000
