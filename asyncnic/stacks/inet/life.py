@@ -1,14 +1,8 @@
 """What an address of ours goes through: found unique, used, announced, lost to another host, tried again.
 
 `AddressLife` is one address, a state machine without I/O: RFC 4862 section 5.4 (duplicate address detection) and RFC
-5227 (announcements, defence) as one table. `Lives` are those of a family: it runs the timers and has ndp.py or arp.py say
-what is to be said. IPv4 addresses skip the first state: they are configured, and used at once.
-
-    TENTATIVE --silence--> PREFERRED --claim--> PREFERRED, and defended
-        |                      ^
-      claim                    | silence
-        v                      |
-    DUPLICATE --after RETRY--> TENTATIVE          any of them --begin--> the first
+5227 (announcements, defence) as one table. `Lives` are those of a family: it runs the timers and has ndp.py or arp.py
+say what is to be said. IPv4 addresses skip the first state: they are configured, and used at once.
 """
 
 from collections.abc import Callable
