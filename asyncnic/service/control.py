@@ -14,6 +14,8 @@ from pathlib import Path
 AUTO = "auto"
 SYSTEM = Path("/run/asyncnic")
 """Where services of root have their sockets."""
+LONGEST = 107
+"""Octets that the address of a Unix socket has room for: unix(7)."""
 
 
 def place(control: str, device: str, environ: Mapping[str, str], uid: int) -> Path | None:
@@ -45,6 +47,27 @@ def answers(path: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def obstacle(path: Path) -> str:
+    """Why `ControlSocket` could not be made at `path`, in a few words; empty: it could. Nothing is changed."""
+    if len(os.fsencode(path)) > LONGEST:
+        return f"the path has more than {LONGEST} octets"
+    try:
+        if not _is_socket(path):
+            return "something else is there"
+        if answers(path):
+            return "another service listens there"
+    except FileNotFoundError:
+        pass  # as it should be; the directory may be missing too
+    except OSError as error:
+        return error.strerror or str(error)
+    directory = path.parent if path.parent.exists() else path.parent.parent
+    if not directory.is_dir():
+        return f"{directory} is no directory"
+    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        return f"{directory} may not be written to"
+    return ""
 
 
 class ControlSocket:

@@ -4,6 +4,7 @@ The device is looked at, never opened: attaching to a TAP would take it from its
 can tell (a chip that does not come up) is not checked.
 """
 
+import os
 import platform
 import socket
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from asyncnic.devices.host import SharedHost
 from asyncnic.errors import SettingsError
 from asyncnic.hot import IMPLEMENTATION
 from asyncnic.pcnet32.driver.driver import Layout
+from asyncnic.service import control
 from asyncnic.service.engine import host_address, packet_options
 from asyncnic.settings.model import Settings
 from asyncnic.settings.values import split_listen
@@ -31,7 +33,7 @@ def check(settings: Settings) -> list[Finding]:
     findings += backend.check(argument, options)
     if options.packet.host is not None:
         findings += _ports(settings)
-    return [*findings, _listen(settings), _stack(settings), _web_config(settings)]
+    return [*findings, _listen(settings), _control(settings), _stack(settings), _web_config(settings)]
 
 
 def _device_options(settings: Settings) -> DeviceOptions:
@@ -108,6 +110,17 @@ def _listen(settings: Settings) -> Finding:
     except OSError as error:
         return Finding(what, False, f"{error.strerror}: choose another --listen", FAILED)
     return Finding(what)
+
+
+def _control(settings: Settings) -> Finding:
+    path = control.place(settings.control, settings.device, os.environ, os.geteuid())
+    if path is None:
+        return Finding("--control: none")
+    what, why = f"--control {path}", control.obstacle(path)
+    # As in `run`: one that nobody asked for may be missing.
+    return Finding(
+        what, not why or settings.control == control.AUTO, f"{why}: choose another path" if why else "", FAILED
+    )
 
 
 def _stack(settings: Settings) -> Finding:

@@ -120,3 +120,48 @@ def test_a_probe_is_no_connection_that_stays(tmp_path: Path) -> None:
     assert peer.recv(1) == b""
     peer.close()
     made.socket.close()
+
+
+def _make(kind: str, folder: Path) -> Path:
+    path = folder / "a.sock"
+    if kind == "file":
+        path.write_text("")
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "left":
+        ControlSocket(path).socket.close()
+    elif kind == "parent is missing":
+        path = folder / "made" / "a.sock"
+    elif kind == "parents are missing":
+        path = folder / "no" / "no" / "a.sock"
+    elif kind == "parent is a file":
+        (folder / "file").write_text("")
+        path = folder / "file" / "a.sock"
+    elif kind == "long":
+        path = folder / ("a" * 108)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "free"),
+    [
+        *(("nothing", True), ("left", True), ("parent is missing", True)),
+        *(("file", False), ("directory", False), ("long", False)),
+        *(("parents are missing", False), ("parent is a file", False)),
+    ],
+)
+def test_what_is_foreseen_of_a_place_is_what_happens_there(tmp_path: Path, kind: str, free: bool) -> None:
+    path = _make(kind, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    foreseen = control.obstacle(path)
+    assert sorted(tmp_path.rglob("*")) == before
+    try:
+        made = ControlSocket(path)
+    except OSError:
+        assert (bool(foreseen), free) == (True, False)
+    else:
+        assert (foreseen, free) == ("", True)
+        made.socket.listen()
+        assert control.obstacle(path) == "another service listens there"
+        made.socket.close()
+        made.remove()

@@ -56,6 +56,12 @@ def test_the_command_prints_a_line_a_finding(tap_name: str, capsys: pytest.Captu
     assert any(f"TAP {tap_name}: may be made" in line for line in lines)
 
 
+def test_a_control_socket_that_cannot_be_made(tap_name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.sock").write_text("")
+    said = missing(device=f"tap:{tap_name}", control=str(tmp_path / "a.sock"))
+    assert said == {f"--control {tmp_path}/a.sock": "something else is there: choose another path"}
+
+
 def test_an_interface_that_is_no_tap() -> None:
     assert missing(device="tap:lo") == {"interface lo: a TAP": "it is none: choose another --device"}
 
