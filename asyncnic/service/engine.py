@@ -44,6 +44,9 @@ class Engine(Protocol):
     async def run(self) -> None:
         """Serve; returns once everything is delivered after `finish`."""
 
+    def give_up_privileges(self) -> None:
+        """Everything is open: what was only needed for that, nobody should find here any more."""
+
     def finish(self) -> None:
         """Take no more frames; deliver what the rings hold."""
 
@@ -90,6 +93,12 @@ class InProcess:
         async with beside(measure_lag(self.observed.loop_lag)):
             await self._supervisor.run()
 
+    def give_up_privileges(self) -> None:
+        """See `Engine.give_up_privileges`. Root stays root without them: its files are those of the settings, which a
+        reload reads again."""
+        if BACKENDS[self.nic.device.backend].privileged:
+            drop_capabilities()
+
     def finish(self) -> None:
         """See `Engine.finish`."""
         self.nic.stop()
@@ -122,8 +131,6 @@ async def open_in_process(
         engine = InProcess(settings, nic, make_stack)
         try:
             await engine.stack.set_up()
-            if BACKENDS[nic.device.backend].privileged:
-                drop_capabilities()  # what is open needs no others, and nobody should find them here
             yield engine
         finally:
             engine.stack.close()

@@ -119,6 +119,7 @@ class Service:
             Failed, PrivilegeError, SettingsError: HTTP cannot be served.
         """
         addresses = await self._web.start()
+        self._engine.give_up_privileges()  # ports below 1024 are bound, and keys are read
         self._log_addresses(addresses)
         try:
             work = self._tell_manager(stop), self._reload_when(reload_wanted), self._engine.run()

@@ -285,3 +285,13 @@ def test_a_terminated_service_says_its_ledger(neighbour: Neighbour, start: Start
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(PATIENCE) == 0
         assert imbalance(json.loads(service.log.splitlines()[-1])) == 0
+
+
+def test_capabilities_go_when_the_low_port_of_http_is_bound(neighbour: Neighbour, start: Start) -> None:
+    with start("--listen", "127.0.0.1:80") as service:
+        status = Path(f"/proc/{service.process.pid}/status").read_text()
+        held = {
+            line.partition(":")[0]: int(line.split()[1], 16) for line in status.splitlines() if line.startswith("Cap")
+        }
+        assert (held["CapEff"], held["CapPrm"]) == (0, 0)
+        assert service.url.rstrip("/").endswith((":80", "127.0.0.1"))

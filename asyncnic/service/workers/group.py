@@ -109,6 +109,9 @@ class WorkerGroup:
             await self._book_losses()
         self._show(0, True)
 
+    def give_up_privileges(self) -> None:
+        """See `Engine.give_up_privileges`. Nothing: a lost TAP is set up again when it is back."""
+
     def finish(self) -> None:
         """See `Engine.finish`."""
         self._finishing.set()

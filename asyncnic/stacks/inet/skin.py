@@ -97,6 +97,7 @@ class InetStack(Stack):
         self._services = [parse_service(given) if isinstance(given, str) else given for given in services]
         self._full = asyncio.Event()
         self._begun: int | None = None
+        self._serves = False
         mtu = nic.mtu
         if host is not None:
             addresses, mtu = host.addresses, min(nic.mtu, host.mtu)
@@ -153,10 +154,12 @@ class InetStack(Stack):
         try:
             async with beside(self._timers(), self._room()):
                 await self._open_services()
+                self._serves = True
                 self._nic.accept_multicast(self.inet.multicast_macs())
                 self._begin()
                 await self._nic.serve(self.inet.input)
         finally:
+            self._serves = False
             self.inet.close()
 
     def outcomes(self) -> Outcomes:
@@ -181,7 +184,7 @@ class InetStack(Stack):
 
     def trouble(self) -> str:
         """See `Stack.trouble`."""
-        return self.inet.trouble()
+        return self.inet.trouble() if self._serves else "its services are not open yet"
 
     def connect(self, pass_on: Callable[[memoryview], None]) -> None:
         """See `Stack.connect`."""

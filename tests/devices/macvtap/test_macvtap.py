@@ -250,7 +250,7 @@ async def test_one_made_beforehand_stays_and_its_counters_start_at_zero(cable: C
 async def test_what_a_killed_service_left_is_replaced(cable: Cable) -> None:
     script = (
         "import asyncio, os\n"
-        "from asyncnic.nic.nic import open_nic\n"
+        "from asyncnic.nic.opening import open_nic\n"
         "async def main():\n"
         f"    async with open_nic('macvtap:{cable.parent}', mac={MAC!r}):\n"
         "        os.kill(os.getpid(), 9)\n"

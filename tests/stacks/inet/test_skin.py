@@ -7,7 +7,7 @@ import pytest
 
 from asyncnic.nic.burst import Burst
 from asyncnic.nic.counters import Counters
-from asyncnic.stacks.inet.services import UdpDiscard, parse_service
+from asyncnic.stacks.inet.services import PortService, UdpDiscard, parse_service
 from asyncnic.stacks.inet.skin import InetStack
 from tests.stacks.inet.wire import HOST, HOST6, MAC, PEER, PEER_MAC, arp, solicitation, udp4, udp6
 
@@ -154,3 +154,28 @@ async def test_an_address_that_is_lost_is_logged(caplog: pytest.LogCaptureFixtur
     (record,) = caplog.records
     assert record.message == "another host claims an address"
     assert record.fields == {"address": HOST6, "state": "duplicate", "mac": PEER_MAC.hex(":")}  # type: ignore[attr-defined]
+
+
+async def test_what_is_not_open_yet_is_told() -> None:
+    """A factory that fails, however slowly, is never announced."""
+    nic = Nic()
+    stack = InetStack(nic, ADDRESSES, ["udp-echo:7"])
+    assert stack.trouble() == "its services are not open yet"
+    running = asyncio.create_task(stack.run())
+    nic.frames.put_nowait(arp(1, PEER, HOST))
+    nic.frames.put_nowait(udp4(b"echo this"))
+    await nic.until_sent(b"echo this")
+    assert stack.trouble() == ""
+    nic.frames.put_nowait(None)
+    await running
+    assert stack.trouble() == "its services are not open yet"
+
+
+async def test_a_service_that_cannot_be_opened_is_told_of_for_as_long() -> None:
+    def broken() -> asyncio.DatagramProtocol:
+        raise OSError("no")
+
+    stack = InetStack(Nic(), ADDRESSES, [PortService(broken, 7)])
+    with pytest.raises(OSError, match="no"):
+        await stack.run()
+    assert stack.trouble() == "its services are not open yet"
