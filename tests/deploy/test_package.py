@@ -57,9 +57,14 @@ def dist(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def interpreters() -> list[Path]:
-    """The CPythons of this machine that are supported: Debian's, and those installed beside the one that runs this."""
-    beside = Path(sys.base_prefix).parent.glob("3.*/bin/python3")
-    return [Path("/usr/bin/python3"), *(path for path in sorted(beside) if path.parts[-3] >= "3.11")]
+    """The CPythons of this machine that are supported, one of each minor version: Debian's, and those installed beside the
+    one that runs this."""
+    found = {(3, 11): Path("/usr/bin/python3")}
+    for path in Path(sys.base_prefix).parent.glob("3.*/bin/python3"):
+        version = tuple(int(part) for part in path.parts[-3].split(".")[:2])
+        if (3, 11) < version <= (3, 14):
+            found[version[0], version[1]] = path
+    return [found[version] for version in sorted(found)]
 
 
 @pytest.mark.parametrize("python", interpreters(), ids=lambda python: python.parts[-3])

@@ -22,7 +22,10 @@ from asyncnic.settings.model import Settings
     ("typed", "message"),
     [
         ("eth0", "must be tap:NAME, packet:INTERFACE, macvtap:INTERFACE, uio:PCI-ADDRESS, qemu:TAPNAME or pcap:FILE"),
-        ("queue:tap0:3", "must be tap:NAME, packet:INTERFACE, macvtap:INTERFACE, uio:PCI-ADDRESS, qemu:TAPNAME or pcap:FILE"),
+        (
+            "queue:tap0:3",
+            "must be tap:NAME, packet:INTERFACE, macvtap:INTERFACE, uio:PCI-ADDRESS, qemu:TAPNAME or pcap:FILE",
+        ),
         ("tap:", "must be an interface name of 1 to 15 characters"),
         ("tap:sixteen-letters-", "must be an interface name of 1 to 15 characters"),
         ("tap:a b", "must be an interface name"),

@@ -106,7 +106,7 @@ def test_a_module_with_a_spec_is_a_stack_and_needs_nothing_else(tmp_path: Path) 
         "import asyncio, asyncnic.stacks\n"
         f"asyncnic.stacks.__path__.append({str(tmp_path)!r})\n"
         "from asyncnic.settings.load import load\n"
-            "from asyncnic.settings.model import Settings\n"
+        "from asyncnic.settings.model import Settings\n"
         "from asyncnic.stacks.choice import choose\n"
         "stack = choose(load({'stack': 'throwaway'}, {}, None))('the nic')\n"
         "assert asyncio.run(stack.run()) == 'the nic'\n"
