@@ -57,8 +57,7 @@ def dist(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def interpreters() -> list[Path]:
-    """The CPythons of this machine that are supported, one of each minor version: Debian's, and those installed beside the
-    one that runs this."""
+    """The supported CPythons of this machine, one a minor version: Debian's, and those beside the one that runs."""
     found = {(3, 11): Path("/usr/bin/python3")}
     for path in Path(sys.base_prefix).parent.glob("3.*/bin/python3"):
         version = tuple(int(part) for part in path.parts[-3].split(".")[:2])
