@@ -25,8 +25,8 @@ def _load(name: str) -> ModuleType | None:
         return None
 
 
-_compiled = _load("compiled")
-IMPLEMENTATION = "plain" if _compiled is None else "compiled"
+_common = _load("compiled")  # not `_compiled`: importing that module sets this name
+IMPLEMENTATION = "plain" if _common is None else "compiled"
 
 
 def choose(plain: _T, twin: str = "") -> _T:
@@ -38,5 +38,5 @@ def choose(plain: _T, twin: str = "") -> _T:
     """
     name, module = getattr(plain, "__name__"), getattr(plain, "__module__")  # noqa: B009 - no attributes to mypy
     package, _, last = module.rpartition(".")
-    found = _load(twin or last) if twin or package == "asyncnic.hot" else _compiled
+    found = _load(twin or last) if twin or package == "asyncnic.hot" else _common
     return plain if found is None else cast(_T, getattr(found, name))
