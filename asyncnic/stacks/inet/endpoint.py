@@ -19,8 +19,8 @@ from asyncnic.stacks.inet.packet import UDP_HEADER, Sent
 from asyncnic.stacks.inet.peer import Address, Peer, Route, socket_address
 from asyncnic.stacks.inet.socketview import SocketView
 from asyncnic.stacks.inet.udp import LARGEST, WILDCARDS, Udp
+from asyncnic.stacks.inet.watermarks import watermarks
 
-HIGH_WATER = 64 * 1024
 TARGETS = 1024
 """Peers whose address is remembered parsed."""
 
@@ -102,7 +102,7 @@ class Endpoint(asyncio.DatagramTransport):
         self._routes: dict[Address, Route] = {}
         self._buffer: deque[tuple[bytes, Route]] = deque()
         self._buffered = 0
-        self._high, self._low = HIGH_WATER, HIGH_WATER // 4
+        self._high, self._low = watermarks(None, None)
         self._paused = False
         self._closing = False
         self._ended = False
@@ -233,13 +233,7 @@ class Endpoint(asyncio.DatagramTransport):
         Raises:
             ValueError: not high >= low >= 0.
         """
-        if high is None:
-            high = HIGH_WATER if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self._high, self._low = high, low
+        self._high, self._low = watermarks(high, low)
         self._pause()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from asyncnic.stacks.inet.endpoint import HIGH_WATER, Endpoint
+from asyncnic.stacks.inet.endpoint import Endpoint
 from asyncnic.stacks.inet.stack import Inet
+from asyncnic.stacks.inet.watermarks import HIGH_WATER
 from tests.stacks.inet.test_icmp import error
 from tests.stacks.inet.wire import (
     FAR,

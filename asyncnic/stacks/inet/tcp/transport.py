@@ -15,8 +15,8 @@ from asyncnic.stacks.inet.tcp.connection import Connection
 from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.tcp.socket_view import StreamSocket
 from asyncnic.stacks.inet.tcp.states import ACKED, DATA, EOF, LOST, TcpState
+from asyncnic.stacks.inet.watermarks import watermarks
 
-HIGH_WATER = 64 * 1024
 IDLE = 7200.0
 """Seconds before the first keep-alive (MUST-28)."""
 
@@ -56,7 +56,7 @@ class Transport(asyncio.Transport):
         self._connection = connection
         self._closed = closed
         self._room = tcp.config.send_buffer
-        self._high, self._low = HIGH_WATER, HIGH_WATER // 4
+        self._high, self._low = watermarks(None, None)
         self._reading = True
         self._writing_paused = False
         self._eof_written = False
@@ -275,14 +275,8 @@ class Transport(asyncio.Transport):
         Raises:
             ValueError: not high >= low >= 0.
         """
-        if high is None:
-            high = HIGH_WATER if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self._high, self._low = high, low
-        if self.get_write_buffer_size() > high:
+        self._high, self._low = watermarks(high, low)
+        if self.get_write_buffer_size() > self._high:
             self._pause_writing()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
