@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from asyncnic.stacks.inet.tcp.config import Config
+from asyncnic.stacks.inet.tcp.connection import shift_for
 from tests.system.service import (
     HOST,
     HOST6,
@@ -139,7 +141,7 @@ def test_the_kernel_finds_time_stamps_and_scaling_agreed_on(run: Run) -> None:
                 if "wscale" in said:
                     break
                 subprocess.run(["sleep", "0.05"], check=True)
-            assert "wscale:4," in said
+            assert f"wscale:{shift_for(Config().receive_window)}," in said
             assert "mss:1448" in said  # of 1460, 12 for time stamps
             assert PEER in said
         finally:
@@ -177,7 +179,7 @@ def test_sockets_lists_a_transfer_in_progress_like_ss(run: Run) -> None:
                 tcp = service.stats()["tcp"]
                 assert tcp["connections"]["established"] == 1
                 assert tcp["memory_bytes"] > 1_000_000
-                kernels = program("ss", "-tnH", "dst", HOST).split()
+                kernels = program("ss", "-tnH", "dst", f"{HOST}:8080").split()
                 assert (kernels[4], kernels[3]) == (one["local"], one["peer"])
 
                 said = asyncnic("sockets", "--control", service.control)
