@@ -81,6 +81,7 @@ async def serve(settings: Settings, reload: Reload, ending: Ending | None = None
         loop.call_soon_threadsafe(stop.set)
 
     loop.add_signal_handler(signal.SIGHUP, reload_wanted.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came at the start is heard now
     with heard(obey):
         access = load_access(settings.web_config, settings.origin("web_config"))
         async with _engine(settings) as engine:

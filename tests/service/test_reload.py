@@ -6,6 +6,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -212,3 +213,23 @@ def test_hangups_from_the_start_to_the_end_never_end_it(tap_name: str, tmp_path:
         while running.process.poll() is None and time.monotonic() < end:
             running.process.send_signal(signal.SIGHUP)
         assert running.process.wait(1) == 0
+
+
+@pytest.mark.parametrize("program", [[sys.executable, "-m", "asyncnic"], [f"{Path(sys.executable).parent}/asyncnic"]])
+def test_a_hangup_at_the_start_is_a_reload_when_it_is_up(tap_name: str, tmp_path: Path, program: list[str]) -> None:
+    config = tmp_path / "asyncnic.toml"
+    os.mkfifo(config)
+    flags = ["--device", f"tap:{tap_name}", "--config", str(config), "--listen", "127.0.0.1:0"]
+    with subprocess.Popen([*program, "run", *flags], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            with config.open("w") as file:  # it has come to its configuration now, and nothing else is there yet
+                process.send_signal(signal.SIGHUP)
+                file.write("rx_budget = 32\n")
+            assert process.stderr is not None
+            said = next((line for line in process.stderr if "reload" in line), "")
+            assert "reload refused" in said  # a pipe is read once
+            process.send_signal(signal.SIGTERM)
+            process.stderr.read()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
