@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from asyncnic.stacks.inet.mld import UNSOLICITED_INTERVAL
+from asyncnic.stacks.inet.mld import SOURCES, UNSOLICITED_INTERVAL
 from tests.stacks.inet.wire import HOST6, LOCAL6, PEER6, PEER_LOCAL6, Bench, group_mac, icmp6, ipv6, packed, solicited
 
 ROUTER_ALERT = b"\x3a\0\x05\x02\0\0\x01\0"
@@ -17,9 +17,13 @@ def query(
     source: str = PEER_LOCAL6,
     hop_limit: int = 1,
     alert: bytes = ROUTER_ALERT,
+    sources: tuple[str, ...] = (),
+    claimed: int | None = None,
 ) -> bytes:
     target = ALL if group == "::" else group
-    body = struct.pack("!HH", code, 0) + packed(group) + (b"\2\x7d\0\0" if version == 2 else b"")
+    count = len(sources) if claimed is None else claimed
+    tail = struct.pack("!BBH", 2, 0x7D, count) + b"".join(map(packed, sources)) if version == 2 else b""
+    body = struct.pack("!HH", code, 0) + packed(group) + tail
     message = icmp6(130, 0, body, source, target)
     first, payload = (0, alert + message) if alert else (58, message)
     return ipv6(first, payload, source, target, mac=group_mac(target), hop_limit=hop_limit)
@@ -72,6 +76,41 @@ def test_a_query_of_one_group_is_answered_for_it() -> None:
     assert records(bench.reply()) == {packed(solicited(HOST6)): 2}
 
 
+def asked_for(frame: bytes) -> tuple[int, bytes, set[bytes]]:
+    """Kind, group and sources of the one record of a report."""
+    kind, _, count = struct.unpack_from("!BBH", frame, 70)
+    assert len(frame) == 90 + 16 * count
+    return kind, frame[74:90], {frame[at : at + 16] for at in range(90, len(frame), 16)}
+
+
+SOME = ("2001:db8::71", "2001:db8::72")
+MANY = tuple(f"2001:db8::{number:x}" for number in range(1, SOURCES + 2))
+
+
+@pytest.mark.parametrize(
+    ("queries", "kind", "sources"),
+    [
+        ([SOME], 1, SOME),
+        ([SOME[:1], SOME[1:]], 1, SOME),
+        ([MANY[:SOURCES]], 1, MANY[:SOURCES]),
+        ([SOME, ()], 2, ()),
+        ([(), SOME], 2, ()),
+        ([MANY], 2, ()),
+        ([MANY[:SOURCES], MANY[SOURCES:]], 2, ()),
+    ],
+    ids=["some", "one by one", "many", "then all", "all first", "too many", "too many in the end"],
+)
+def test_a_query_for_sources_is_answered_for_them(
+    queries: list[tuple[str, ...]], kind: int, sources: tuple[str, ...]
+) -> None:
+    """RFC 3810 section 6.3: who wants a group from everybody wants it from each who is asked for."""
+    bench = Bench()
+    group = solicited(HOST6)
+    bench.feed(*(query(group, sources=some) for some in queries))
+    bench.pass_time(1)
+    assert asked_for(bench.reply()) == (kind, packed(group), set(map(packed, sources)))
+
+
 def test_queries_that_follow_each_other_have_one_answer() -> None:
     bench = Bench()
     bench.feed(query(code=5000), query(code=5000), query(solicited(HOST6), code=0))
@@ -114,10 +153,24 @@ def group_of(frame: bytes) -> str:
         query(alert=b"\x3a\0\x01\x04\0\0\0\0"),
         query("ff02::77"),
         query(ALL),
+        query(sources=("2001:db8::71",)),
+        query(solicited(HOST6), sources=("2001:db8::71",), claimed=2),
         ipv6(0, ROUTER_ALERT + icmp6(130, 0, bytes(21), PEER_LOCAL6, HOST6), PEER_LOCAL6, HOST6, hop_limit=1),
         ipv6(0, ROUTER_ALERT + icmp6(130, 0, b"", PEER_LOCAL6, HOST6), PEER_LOCAL6, HOST6, hop_limit=1),
     ],
-    ids=["global", "nobody", "hop limit", "no options", "no alert", "another group", "all nodes", "between", "cut"],
+    ids=[
+        "global",
+        "nobody",
+        "hop limit",
+        "no options",
+        "no alert",
+        "another group",
+        "all nodes",
+        "sources of all groups",
+        "fewer sources",
+        "between",
+        "cut",
+    ],
 )
 def test_queries_that_are_not_answered(frame: bytes) -> None:
     bench = Bench()
