@@ -1,10 +1,11 @@
 """ping and arping: is the service there, on both protocols, with all sizes, and does it know its neighbours?"""
 
 import re
+import subprocess
 
 import pytest
 
-from tests.system.service import HOST, HOST6, MAC, PEER6, Run, add_ipv6, program, wait_until
+from tests.system.service import HOST, HOST6, MAC, PEER, PEER6, Run, add_ipv6, program, wait_until
 
 BOTH = ("--address", f"{HOST}/24", "--address", f"{HOST6}/64")
 SIZES = (0, 1, 56, 1472, 1473, 8000, 20000)
@@ -71,3 +72,29 @@ def test_duplicate_addresses_are_defended(run: Run) -> None:
         wait_until(lambda: "dadfailed" in program("ip", "-6", "addr", "show", "dev", service.tap), "dadfailed")
         program("ip", "addr", "del", f"{HOST6}/64", "dev", service.tap)
         program("ping", "-6", "-n", "-c", "1", "-W", "5", "-I", PEER6, HOST6)
+
+
+def test_a_hairpin_that_gives_back_what_we_send_costs_nothing(run: Run, tap_name: str) -> None:
+    """A port of a bridge that sends what comes in out again, as those of virtual machines that must see each other."""
+    bridge = f"{tap_name}b"
+    program("ip", "tuntap", "add", tap_name, "mode", "tap")
+    program("ip", "link", "add", bridge, "type", "bridge")
+    try:
+        for port in (tap_name, bridge):
+            program("sysctl", "-qw", f"net.ipv6.conf.{port}.accept_dad=0")
+            program("ip", "link", "set", port, "up")
+        program("ip", "link", "set", tap_name, "master", bridge)
+        program("bridge", "link", "set", "dev", tap_name, "hairpin", "on")
+        program("ip", "addr", "add", f"{PEER}/24", "dev", bridge)
+        program("ip", "addr", "add", f"{PEER6}/64", "dev", bridge, "nodad")
+        with run(*BOTH, "--host-address", "") as service:
+            ping = ["ping", "-6", "-n", "-q", "-c", "1", "-W", "1", HOST6]
+            wait_until(lambda: subprocess.run(ping, capture_output=True, check=False).returncode == 0, "IPv6 answers")
+            stats = service.settled()
+            assert stats["stack"]["ethernet"]["looped"] >= 3  # a question for each address, an announcement, ...
+            assert set(stats["addresses"].values()) == {"preferred"}
+            assert stats["stack_events"]["duplicate_addresses"] == 0
+            program("ping", "-n", "-q", "-c", "3", "-i", "0.05", "-W", "5", HOST)
+            assert service.ask("/-/ready")[0] == 200
+    finally:
+        program("ip", "link", "del", bridge)
