@@ -84,24 +84,14 @@ def attach(name: str, *, queues: bool = False) -> int:
     raise _explain(name, failure, queues)
 
 
-def no_offload(fd: int) -> None:
-    """Have the kernel hand out frames as a wire carries them: checksums complete, none longer than the MTU allows.
-
-    An interface keeps what its last user has set. For TAPs and macvtaps.
-
-    Raises:
-        OSError: it cannot be.
-    """
-    fcntl.ioctl(fd, _TUNSETOFFLOAD, 0)
-
-
 def _forget_last_user(fd: int) -> None:
     """Undo what whoever had the TAP before may have set, and a TAP keeps: offloads, filters, programs, no carrier.
 
     Steering and filter programs outlive their process; without the process that reads, such a filter drops everything.
     """
     with contextlib.suppress(OSError):
-        no_offload(fd)
+        # Frames as a wire carries them: checksums complete, none longer than the MTU allows.
+        fcntl.ioctl(fd, _TUNSETOFFLOAD, 0)
     for request, argument in (
         (TUNDETACHFILTER, bytes(16)),
         (_TUNSETTXFILTER, bytes(4)),  # struct tun_filter without addresses

@@ -52,7 +52,7 @@ POINTS = {
         *(f"asyncnic.devices.macvtap.device.{name}" for name in ("set_up", "LinkCounters", "claim", "open_changes")),
         *(
             f"asyncnic.devices.macvtap.link.{name}"
-            for name in ("find", "make", "open_queue", "accept_multicast", "bring_up", "no_offload")
+            for name in ("find", "make", "open_queue", "accept_multicast", "bring_up")
         ),
     ),
 }

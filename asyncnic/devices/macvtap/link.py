@@ -24,7 +24,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from asyncnic.errors import DeviceError, PrivilegeError
 from asyncnic.linux.claim import Claim
 from asyncnic.linux.link import link_message
-from asyncnic.linux.tun import IFF_NO_PI, IFF_TAP, no_offload
+from asyncnic.linux.tun import IFF_NO_PI, IFF_TAP
 
 KIND = "macvtap"
 IFF_ALLMULTI = 0x200
@@ -138,6 +138,9 @@ def node_of(link: Found) -> Path:
 def open_queue(link: Found) -> int:
     """A non-blocking descriptor of the macvtap, for whole frames without any header.
 
+    What the last user has set of offloads needs no reset, unlike a TAP's: the kernel heeds it for descriptors with a
+    header to tell of them alone (IFF_VNET_HDR), and each has flags of its own.
+
     Raises:
         DeviceError: no node that opens it. PrivilegeError: the node may not be opened.
     """
@@ -157,7 +160,6 @@ def open_queue(link: Found) -> int:
         raise DeviceError(f"{node}: absent, or another interface's: give the container --device {node}")
     try:
         fcntl.ioctl(fd, _TUNSETIFF, _IFREQ.pack(b"", IFF_TAP | IFF_NO_PI))
-        no_offload(fd)
     except BaseException:
         os.close(fd)
         raise
