@@ -49,6 +49,7 @@ class Backend:
         laned: whether there can be several lanes.
         shared: whether several workers can share it.
         privileged: whether it is opened with capabilities that must be given up when it is open.
+        rootless: how to run it as an ordinary user.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Backend:
     laned: bool = False
     shared: bool = False
     privileged: bool = False
+    rootless: str = "run as the owner of a TAP made beforehand: ip tuntap add NAME mode tap user USER"
 
     @property
     def grammar(self) -> str:

@@ -23,10 +23,20 @@ SYS_ADMIN = 21
 
 def has_capability(number: int) -> bool:
     """Whether capability `number` is effective for this process."""
+    return bool(_capabilities("CapEff") >> number & 1)
+
+
+def bounded_to(number: int) -> bool:
+    """Whether this process could never have another capability than `number`, whoever it runs as."""
+    return not _capabilities("CapBnd") & ~(1 << number)
+
+
+def _capabilities(which: str) -> int:
+    """One of the sets in proc(5)'s status, as bits."""
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> number & 1)
-    return False
+        if line.startswith(f"{which}:"):
+            return int(line.split()[1], 16)
+    return 0
 
 
 def user_name() -> str:

@@ -16,7 +16,9 @@ from contextlib import AbstractAsyncContextManager
 import uvloop
 
 from asyncnic import logs
+from asyncnic.devices import BACKENDS
 from asyncnic.errors import DeviceError, SettingsError
+from asyncnic.linux.privileges import NET_RAW, bounded_to
 from asyncnic.linux.thread import in_thread
 from asyncnic.logs import describe, fields
 from asyncnic.service.ending import Ending, heard
@@ -203,10 +205,10 @@ class Service:
                 lanes=",".join(nic.accounts().lanes),
             ),
         )
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and not bounded_to(NET_RAW):  # a pod's root has no more power than that
             log.warning(
                 "running as root, which the open device does not need",
-                extra=fields(fix="run as the owner of a TAP made beforehand: ip tuntap add NAME mode tap user USER"),
+                extra=fields(fix=BACKENDS[nic.device.backend].rootless),
             )
         self._notifier.ready(self._status())
 

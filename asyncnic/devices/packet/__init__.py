@@ -46,4 +46,5 @@ SPEC = Backend(
     check=_check,
     open=_open,
     privileged=True,
+    rootless="setcap cap_net_raw+ep on this Python; in a container, --user and --cap-add NET_RAW",
 )
