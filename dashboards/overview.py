@@ -121,12 +121,18 @@ def up() -> list[Builder[models.Panel]]:
             unit="s",
             steps=((None, BLUE),),
         ),
+        number(
+            "Draining",
+            f"sum(asyncnic_draining{{{ONE}}})",
+            about="Services that were told to end, and serve on until their senders have turned elsewhere (--drain).",
+            steps=((None, GREEN), (1, ORANGE)),
+        ),
         facts(
             "What is running",
             f"asyncnic_nic_info{{{ONE}}}",
             about="Back end, chip, address, stack and delivery of each NIC.",
             hide=NOISE,
-            span=16,
+            span=12,
         ),
         facts(
             "Build",

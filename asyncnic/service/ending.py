@@ -24,25 +24,38 @@ class Ending:
 
     Attributes:
         code: the exit code if the alarm rings.
+        grace: seconds that it may go on serving before that, at the first request.
         last_words: what must be said on stderr before the end, and has not been said yet.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.code = 1
+        self.grace = 0.0
         self.last_words: Callable[[], str] | None = None
         self._begun = False
 
+    def ask(self) -> None:
+        """The process is to end, after its grace: from now on the alarm runs. Asked again, there is none."""
+        grace, self.grace = self.grace, 0.0
+        if grace:
+            self._set(self.seconds + grace)
+        else:
+            self.begin()
+
     def begin(self) -> None:
-        """The process is to end: from now on the alarm runs. Once."""
+        """The process is to end: it serves no longer. Once."""
         if not self._begun:
             self._begun = True
-            signal.signal(signal.SIGALRM, self._ring)
-            signal.setitimer(signal.ITIMER_REAL, self.seconds)
+            self._set(self.seconds)
 
     def over(self) -> None:
         """It has ended by itself."""
         signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    def _set(self, seconds: float) -> None:
+        signal.signal(signal.SIGALRM, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
         self._say("the process does not end by itself: a stack holds it up, and it is ended now\n")

@@ -143,7 +143,7 @@ class Observed:
     tcp: Callable[[], TcpStanding] = TcpStanding
     """How many connections the stack has, and what they cost."""
     phase: str = "starting"
-    """"starting", "running" or "stopping"."""
+    """"starting", "running", "draining" or "stopping"."""
 
     @property
     def not_ready(self) -> str:
@@ -155,6 +155,11 @@ class Observed:
         if not self.nic.device_up:
             return f"device {self.nic.device.name} is lost"
         return self.stack.down or self.stack_trouble()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service was told to end: it serves on for a while, or delivers what it has."""
+        return self.phase in ("draining", "stopping")
 
     @property
     def mac(self) -> str:

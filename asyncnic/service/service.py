@@ -10,8 +10,9 @@ import json
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 
 import uvloop
 
@@ -38,6 +39,8 @@ SPARE_SECONDS = 2.0
 """How long the rest of the end may take, when the engine and its stack have had their time."""
 LOOK = 0.5
 """Seconds between looks at whether readiness has changed."""
+QUIET_SECONDS = 1.0
+"""A drain is over when no frame of ours has come for so long."""
 
 log = logging.getLogger(__name__)
 
@@ -74,27 +77,45 @@ async def serve(settings: Settings, reload: Reload, ending: Ending | None = None
     """The same inside a running loop, which is the caller's and keeps the handler of SIGHUP; with `ending` its end is
     bounded.
     """
-    stop, reload_wanted = asyncio.Event(), asyncio.Event()
+    stop, reload_wanted = EndWish(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def obey() -> None:
         if ending is not None:
-            ending.begin()
-        loop.call_soon_threadsafe(stop.set)
+            ending.ask()
+        loop.call_soon_threadsafe(stop.ask)
 
     loop.add_signal_handler(signal.SIGHUP, reload_wanted.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came at the start is heard now
     with heard(obey):
         access = load_access(settings.web_config, settings.origin("web_config"))
         async with _engine(settings) as engine:
-            service = Service(engine, access, reload)
+            service = Service(engine, access, reload, ending.begin if ending is not None else lambda: None)
             if ending is not None:
                 ending.seconds = engine.patience + PATIENCE + SPARE_SECONDS
+                ending.grace = settings.drain
                 ending.last_words = service.last_words
             code = await service.run(stop, reload_wanted)
             if ending is not None:
                 ending.last_words = None
             return code
+
+
+class EndWish:
+    """The wish that the service ends. Asked once, it drains before; asked again, or `at_once`, it does not."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.now = asyncio.Event()
+
+    def ask(self) -> None:
+        """A signal came."""
+        (self.now if self.asked.is_set() else self.asked).set()
+
+    def at_once(self) -> None:
+        """There is nothing left that could serve."""
+        self.now.set()
+        self.asked.set()
 
 
 class Service:
@@ -104,19 +125,21 @@ class Service:
         engine: open.
         access: what the web config says.
         reload: reads the configuration again.
+        drained: called when it stops serving.
     """
 
-    def __init__(self, engine: Engine, access: Access, reload: Reload) -> None:
+    def __init__(self, engine: Engine, access: Access, reload: Reload, drained: Callable[[], None]) -> None:
         self._engine = engine
         self._read_again = reload
+        self._drained = drained
         self.observed = engine.observed
         self._tuner = Tuner(engine)
         self._web = WebServer(self.observed, access, self)
         self._notifier = Notifier(os.environ)
         self._one_reload = asyncio.Lock()
 
-    async def run(self, stop: asyncio.Event, reload_wanted: asyncio.Event) -> int:
-        """Serve until `stop` is set, then drain; the exit code. Each time that `reload_wanted` is set, reload.
+    async def run(self, stop: EndWish, reload_wanted: asyncio.Event) -> int:
+        """Serve until `stop` is asked, then drain; the exit code. Each time that `reload_wanted` is set, reload.
 
         Raises:
             Failed, PrivilegeError, SettingsError: HTTP cannot be served.
@@ -125,11 +148,12 @@ class Service:
         self._engine.give_up_privileges()  # ports below 1024 are bound, and keys are read
         self._log_addresses(addresses)
         try:
-            work = self._tell_manager(stop), self._reload_when(reload_wanted), self._engine.run()
+            work = self._tell_manager(stop.asked), self._reload_when(reload_wanted), self._engine.run()
             async with beside(*work) as (_, _, supervision):
-                supervision.add_done_callback(lambda _: stop.set())
-                await stop.wait()
-                await self._drain(supervision)
+                supervision.add_done_callback(lambda _: stop.at_once())
+                await stop.asked.wait()
+                await self._drain(stop.now)
+                await self._finish(supervision)
         finally:
             await self._web.stop()
         logs.say(self.last_words())
@@ -147,7 +171,7 @@ class Service:
             DeviceError: the kernel refuses one of the knobs; nothing has changed.
         """
         async with self._one_reload:
-            if self.observed.phase == "stopping":
+            if self.observed.draining:
                 raise SettingsError("the service is stopping")
             if self.observed.phase == "running":
                 self._notifier.reloading()
@@ -212,8 +236,35 @@ class Service:
             )
         self._notifier.ready(self._status())
 
-    async def _drain(self, supervision: asyncio.Task[None]) -> None:
-        """Not ready; no more frames; what the rings hold is delivered, within the engine's patience."""
+    async def _drain(self, now: asyncio.Event) -> None:
+        """Not ready, and serving on: whoever sends us frames is to find out. Until `now` is set, no frame of ours has
+        come for QUIET_SECONDS, or the time of --drain is over.
+        """
+        seconds, running = self.observed.settings.drain, self.observed.phase == "running"
+        if not seconds or not running or now.is_set():
+            return
+        self.observed.phase = "draining"
+        self._notifier.stopping("draining: serving until nothing comes")
+        log.info("draining", extra=fields(device=self.observed.nic.device.name, seconds=seconds))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), beside(self._quiet(now)):
+                await now.wait()
+        log.info("drained", extra=fields(device=self.observed.nic.device.name))
+
+    async def _quiet(self, now: asyncio.Event) -> None:
+        """Set `now` when no frame of ours has come for QUIET_SECONDS, delivered or dropped."""
+        seen, since = -1, time.monotonic()
+        while time.monotonic() - since < QUIET_SECONDS:
+            await self.observed.refresh(False)
+            ledger = self.observed.nic.ledger()
+            if (ours := ledger.offered - ledger.filtered) != seen:
+                seen, since = ours, time.monotonic()
+            await asyncio.sleep(QUIET_SECONDS / 10)
+        now.set()
+
+    async def _finish(self, supervision: asyncio.Task[None]) -> None:
+        """No more frames; what the rings hold is delivered, within the engine's patience."""
+        self._drained()
         self.observed.phase = "stopping"
         self._notifier.stopping("delivering what the rings hold")
         log.info("stopping", extra=fields(device=self.observed.nic.device.name))

@@ -137,6 +137,12 @@ class Settings(_WithKnobs):
         description="Unix socket where HTTP is served to the service's user, who may tune and reload; auto: NAME.sock "
         "in $RUNTIME_DIRECTORY, as root in /run/asyncnic, else in $XDG_RUNTIME_DIR/asyncnic; empty: none",
     )
+    drain: Annotated[float, BeforeValidator(values.duration_within(0.0, 300.0)), Seconds] = Field(
+        0.0,
+        title="TIME",
+        description="when told to end, say not ready and serve on until no frame of ours has come for a second, for so "
+        "long at most, like 20s; a second SIGTERM ends that",
+    )
     enable_lifecycle: Annotated[bool, BeforeValidator(values.switch)] = Field(
         False, description="allow POST /-/reload and PUT /api/v1/settings on --listen too"
     )

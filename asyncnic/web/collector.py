@@ -132,6 +132,8 @@ class NicCollector(Collector):
         yield self._gauge(
             "device_up", "1 while the device is attached, its chip runs and its link is up.", int(nic.device_up)
         )
+        text = "1 from the moment the service was told to end: it is not ready, and serves on for --drain at most."
+        yield self._gauge("draining", text, int(observed.draining))
         yield self._gauge("workers", "Processes that share the frames.", observed.workforce.count)
         text = "Times that one of several workers ended without being asked to, and was started again."
         yield self._counter("worker_restarts", text, observed.workforce.restarts)

@@ -40,6 +40,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
         },
         "ready": not observed.not_ready,
         "not_ready": observed.not_ready,
+        "draining": observed.draining,
         "uptime_seconds": round(now - observed.started, 3),
         "delivered_bytes": counters.delivered_bytes,
         "receive_errors": {**dict.fromkeys(RECEIVE_ERRORS, 0), **nic.receive_errors},

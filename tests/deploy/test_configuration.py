@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from asyncnic.service.service import SPARE_SECONDS
+from asyncnic.service.service import QUIET_SECONDS, SPARE_SECONDS
 from asyncnic.service.supervisor import PATIENCE
 from asyncnic.service.workers.group import WorkerGroup
 from asyncnic.settings import model as settings_model
 from asyncnic.settings.load import load
-from asyncnic.settings.values import split_listen
+from asyncnic.settings.values import duration, split_listen
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -87,13 +87,23 @@ class TestSystemd:
         assert shown.returncode == 0, shown.stderr
         assert drawn <= set(re.findall(r"^process_\w+", shown.stdout, re.MULTILINE))
 
-    def test_every_manager_waits_longer_than_the_end_may_take(self) -> None:
-        longest = WorkerGroup.patience + PATIENCE + SPARE_SECONDS
-        (unit,) = re.findall(r"^TimeoutStopSec=(\d+)s$", UNIT.read_text(), re.MULTILINE)
+    def test_every_manager_drains_and_waits_longer_than_the_end_may_take(self) -> None:
+        end = WorkerGroup.patience + PATIENCE + SPARE_SECONDS
+        (unit,) = re.findall(r"^TimeoutStopSec=(\w+)$", UNIT.read_text(), re.MULTILINE)
+        (drain,) = re.findall(r"^Environment=ASYNCNIC_DRAIN=(\w+)$", UNIT.read_text(), re.MULTILINE)
         pod = manifest("daemonset.yaml")["spec"]["template"]["spec"]
         compose = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]["asyncnic"]
-        graces = [unit, pod["terminationGracePeriodSeconds"], compose["stop_grace_period"].removesuffix("s")]
-        assert all(int(grace) > longest for grace in graces), (graces, longest)
+        waits = {
+            "systemd": (duration(drain), duration(unit)),
+            "Kubernetes": (
+                load({}, {}, KUBERNETES / "asyncnic.toml").drain,
+                float(pod["terminationGracePeriodSeconds"]),
+            ),
+            "Compose": (duration(compose["environment"]["ASYNCNIC_DRAIN"]), duration(compose["stop_grace_period"])),
+        }
+        for name, (drains, waits_for) in waits.items():
+            assert drains > QUIET_SECONDS, name
+            assert waits_for > drains + end, (name, drains, waits_for, end)
 
 
 class TestKubernetes:

@@ -58,6 +58,7 @@ def test_the_defaults_are_the_contract() -> None:
         "listen": "127.0.0.1:9732",
         "web_config": "",
         "control": "auto",
+        "drain": "0us",
         "enable_lifecycle": False,
         "loop": "uvloop",
         "log_format": "text",

@@ -61,8 +61,9 @@ async def test_health_and_readiness() -> None:
         assert await get(url + "/-/ready") == (503, "asyncnic is not ready: the stack coroutine ended: ValueError.\n")
         observed.nic.device_up = False  # type: ignore[misc]  # the fake's may be set
         assert await get(url + "/-/ready") == (503, "asyncnic is not ready: device tap:golden0 is lost.\n")
-        observed.phase = "stopping"
-        assert await get(url + "/-/ready") == (503, "asyncnic is not ready: stopping.\n")
+        for phase in ("draining", "stopping"):
+            observed.phase = phase
+            assert await get(url + "/-/ready") == (503, f"asyncnic is not ready: {phase}.\n")
         assert (await get(url + "/-/healthy"))[0] == 200
 
 
