@@ -2,14 +2,14 @@
 
 `Attachment` is the one way in which a device attaches: what is opened is registered for its release as it is opened, so
 that an attempt which fails half-way leaves nothing behind, and whatever fails is a `DeviceError`. `WireCount` adds up a
-wire's counters over attachments. Neither opens, reads or counts anything itself, and neither knows what a wire is made
-of: a device brings the function that attaches and the readings.
+wire's counters over attachments, and says when they may be read. Neither opens or counts anything itself, and neither
+knows what a wire is made of: a device brings the function that attaches and those that read.
 """
 
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Protocol, TypeVar
 
 from pyroute2.netlink.exceptions import NetlinkError
@@ -24,17 +24,19 @@ class WireCount:
     """Frames that a wire has handed out and those that it has dropped, since the first attachment; they only grow.
 
     Three kinds of counters are understood: those that go on (`begin`, then `update` with each reading), those that
-    start over at each reading (`add`), and those that are gone with the wire (`settle`).
+    start over at each reading (`add`), and those that are gone with the wire (`end`, `settle`).
 
     Attributes:
+        counting: an attachment has begun and not ended: its counters may be read.
         taken: frames that the wire has handed out.
         dropped: frames that the wire has dropped.
         lost: of those taken, frames that never came out of what took them: lost with the device.
     """
 
-    __slots__ = ("_before", "_lost_before", "_zero", "dropped", "lost", "taken")
+    __slots__ = ("_before", "_lost_before", "_zero", "counting", "dropped", "lost", "taken")
 
     def __init__(self) -> None:
+        self.counting = False
         self.taken = 0
         self.dropped = 0
         self.lost = 0
@@ -47,6 +49,7 @@ class WireCount:
         self._before = (self.taken, self.dropped)
         self._lost_before = self.lost
         self._zero = (taken, dropped)
+        self.counting = True
 
     def update(self, taken: int, dropped: int) -> None:
         """The wire's counters stand so now."""
@@ -63,6 +66,21 @@ class WireCount:
         has counted.
         """
         self.taken = max(self.taken, frames + self._lost_before)
+
+    def end(self, read: Callable[[], object], came: int | None = None) -> None:
+        """This attachment ends: its counters are read for the last time, as far as they are still there, and settled
+        where it is known what `came`. May be called again before the next begins: they are read once.
+
+        Args:
+            read: asks the wire and calls `update`; it may raise `DeviceLost`.
+            came: see `came`.
+        """
+        if self.counting:
+            with suppress(DeviceLost):  # they are gone with the wire: what was last seen counts
+                read()
+            self.counting = False
+        if came is not None:
+            self.settle(came)
 
     def settle(self, came: int) -> None:
         """This attachment has ended, and its counters may have been read before its last frames. May be called again

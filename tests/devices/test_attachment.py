@@ -55,9 +55,17 @@ POINTS = {
             for name in ("find", "make", "open_queue", "accept_multicast", "bring_up")
         ),
     ),
+    "packet": (
+        "asyncnic.devices.packet.device.find",
+        "asyncnic.devices.packet.lane.bind_sender",
+        "asyncnic.linux.packet.RingSocket.bind",
+    ),
 }
 """Where attaching calls something that the kernel can refuse."""
+ONCE = {"packet": tuple(f"asyncnic.devices.packet.device.{name}" for name in ("RingSocket", "open_sender"))}
+"""The same, for what is opened by the first attachment only."""
 CASES = [(backend, point) for backend, points in POINTS.items() for point in points]
+FIRST_CASES = CASES + [(backend, point) for backend, points in ONCE.items() for point in points]
 
 
 @dataclass
@@ -68,12 +76,14 @@ class Host:
     name: str
 
     def make(self) -> None:
-        if self.backend == "macvtap":
+        if self.backend in ("macvtap", "packet"):
             command = ["ip", "link", "add", self.name, "type", "veth", "peer", "name", f"{self.name}p"]
         else:
             command = ["ip", "tuntap", "add", self.name, "mode", "tap", "multi_queue"]
         subprocess.run(command, check=True)
         keep_quiet(self.name)
+        if self.backend == "packet":
+            subprocess.run(["ip", "link", "set", self.name, "up"], check=True)
 
     def delete(self) -> None:
         subprocess.run(["ip", "link", "del", self.name], check=True)
@@ -102,7 +112,7 @@ def descriptors() -> list[str]:
     return sorted(os.listdir("/proc/self/fd"))
 
 
-@pytest.mark.parametrize(("backend", "point"), CASES)
+@pytest.mark.parametrize(("backend", "point"), FIRST_CASES)
 async def test_whatever_fails_while_attaching_is_a_device_error_and_leaves_nothing_open(
     tap_name: str, monkeypatch: pytest.MonkeyPatch, backend: str, point: str
 ) -> None:

@@ -10,7 +10,7 @@ import os
 import select
 import socket
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 from asyncnic.devices.attachment import Attachment, WireCount, opened
 from asyncnic.devices.device import DeviceOptions, WireCounters
@@ -177,7 +177,7 @@ class MacvtapDevice:
             DeviceLost: the macvtap is gone.
         """
         count = self._count
-        if self._link is not None:
+        if self._link is not None and count.counting:
             arrived, dropped = _arrivals(self._link)
             waits = self.lanes[0].frames_wait()  # what waits has arrived and is not offered yet
             count.update(0 if waits else arrived - dropped, dropped)
@@ -186,21 +186,14 @@ class MacvtapDevice:
 
     def no_link(self) -> str:
         """See `Device.no_link`."""
-        return self._link.no_link() if self._link is not None else ""
+        return self._link.no_link() if self._link is not None and self._count.counting else ""
 
     def lose(self, came: Callable[[], int]) -> None:
         """See `Device.lose`: what counts then is what was read, and the drops as last seen."""
-        self._settle()
-
-    def _settle(self) -> None:
-        if self._link is not None:
-            with suppress(DeviceLost):  # then what counts is what was read, and the drops as last seen
-                self.wire()
-            self._count.settle(self.lanes[0].read_frames)
-            self._link = None
+        self._count.end(self.wire, self.lanes[0].read_frames)
 
     def _unplug(self) -> None:
-        self._settle()
+        self._count.end(self.wire, self.lanes[0].read_frames)
         self.lanes[0].unplug()
 
     async def apply_knobs(self) -> None:
@@ -211,7 +204,7 @@ class MacvtapDevice:
             DeviceError, PrivilegeError: it cannot be; the knob is put back to what holds.
         """
         knobs = self._options.knobs
-        if self._link is None or knobs.tap_queue == self._queue_length:
+        if not self._count.counting or knobs.tap_queue == self._queue_length:
             return
         try:
             if knobs.tap_queue < self._queue_length:

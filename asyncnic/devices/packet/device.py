@@ -12,12 +12,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
+from asyncnic.devices.attachment import Attachment, opened
 from asyncnic.devices.device import DeviceOptions, WireCounters
 from asyncnic.devices.packet import filters
 from asyncnic.devices.packet.lane import PacketLane
 from asyncnic.devices.packet.link import ETHERNET, Facts, drain_changes, find, open_changes
-from asyncnic.errors import DeviceError
+from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.lanes.rules import BULK
 from asyncnic.linux.packet import RingSocket, open_sender
 from asyncnic.linux.thread import in_thread
@@ -40,6 +42,7 @@ class PacketDevice:
     def __init__(self, interface: str, options: DeviceOptions) -> None:
         self.name = f"packet:{interface}"
         self.lanes: tuple[PacketLane, ...] = ()
+        self.attachment = Attachment(self.name, self._acquire)
         self._interface = interface
         self._options = options
         self._host = options.packet.host
@@ -48,46 +51,46 @@ class PacketDevice:
         self._changes: socket.socket | None = None
         self._looking: asyncio.Task[None] | None = None
         self._look_again = False
-        self._still_away = ""
 
     # -- Coming and going ---------------------------------------------------------------------------------------------
 
-    async def attach(self) -> None:
-        """Open the rings, the first time, and put them on the interface as it is now.
-
-        Nothing is opened anew later, so that privileges are needed once only.
-
-        Raises:
-            DeviceError: there is no such interface, it is down or no Ethernet. PrivilegeError: CAP_NET_RAW is missing.
+    async def _acquire(self, held: AsyncExitStack) -> None:
+        """Put the rings on the interface as it is now. They are opened the first time, and stay until `close`, so that
+        privileges are needed once only. A renamed interface is found by its index, one that was made anew by its name.
         """
-        found = await in_thread(find, self._interface, self._index)
-        self._check(found)
-        assert found is not None
+        found = self._check(await in_thread(find, self._interface, self._index))
         if not self.lanes:
             self._mac = self._mac or found.mac
             self.lanes = (self._make_lane(BULK),)
+            self._share()
+        held.callback(self._unplug)
         try:
             for lane in self.lanes:
                 lane.bind(found.index, promiscuous=self._mac != found.mac, all_multicast=self._host is None)
         except OSError as error:
-            raise DeviceError(f"{self.name}: the interface went away: {error.strerror}") from None
+            raise self._absent(f"the interface went away: {error.strerror}") from None
         self._index = found.index
         self._learn(found)
 
     def _make_lane(self, name: str) -> PacketLane:
         options = self._options
-        receiver = RingSocket(self.name, options.packet.ring, self._program())
         sender = open_sender(self.name, qdisc_bypass=options.packet.qdisc_bypass)
+        try:
+            receiver = RingSocket(self.name, options.packet.ring, self._program())
+        except BaseException:
+            sender.close()
+            raise
         memory = DmaMemory.anonymous(options.memory_size)
         return PacketLane(name, memory, self._mac, options.knobs, options.mtu, self._host, receiver, sender)
 
-    def _check(self, found: Facts | None) -> None:
+    def _check(self, found: Facts | None) -> Facts:
+        """The interface, if it can be used."""
         if found is None:
-            raise DeviceError(f"{self.name}: no such interface: see ip link")
+            raise self._absent("no such interface: see ip link")
         if found.kind != ETHERNET or len(found.mac) != 6:
             raise DeviceError(f"{self.name}: is no Ethernet interface: choose another --device")
         if not found.up:
-            raise DeviceError(f"{self.name}: the interface is down: ip link set {found.name} up")
+            raise self._absent(f"the interface is down: ip link set {found.name} up")
         if self._host is not None:
             if not found.addresses:
                 raise DeviceError(f"{self.name}: the interface has no address: give it one, or use --address")
@@ -96,6 +99,11 @@ class PacketDevice:
                     f"{self.name}: its MAC address is {found.mac.hex(':')}, not {self._mac.hex(':')}: "
                     "restart, or set it back"
                 )
+        return found
+
+    def _absent(self, why: str) -> DeviceError:
+        """The interface is not there: waited for, if it has been."""
+        return (DeviceLost if self.attachment.returning else DeviceError)(f"{self.name}: {why}")
 
     def _program(self) -> bytes | None:
         """What may come in now; None: everything."""
@@ -111,23 +119,19 @@ class PacketDevice:
 
     def lose(self, came: Callable[[], int]) -> None:
         """See `Device.lose`: the rings stay, with what stands in them and what they count."""
+        self._unplug()
+
+    def _unplug(self) -> None:
         for lane in self.lanes:
             lane.unplug()
 
     async def reattach(self) -> bool:
-        """See `Device.reattach`. A renamed interface is found by its index, one that was made anew by its name."""
-        try:
-            await self.attach()
-        except DeviceError as error:
-            if str(error) != self._still_away:
-                self._still_away = str(error)
-                log.warning("not back yet: %s", error)
-            return False
-        self._still_away = ""
-        return True
+        """See `Device.reattach`."""
+        return await self.attachment.reattach()
 
     async def close(self) -> None:
         """See `Device.close`. The interface is as it was before."""
+        await self.attachment.detach()
         if self._changes is not None:
             asyncio.get_running_loop().remove_reader(self._changes.fileno())
             self._changes.close()
@@ -151,7 +155,7 @@ class PacketDevice:
 
     # -- The interface's own address ----------------------------------------------------------------------------------
 
-    async def share(self) -> None:
+    def _share(self) -> None:
         """Begin to share the address with the kernel: listen for what changes. Where there is no `host`, nothing."""
         if self._host is None:
             return
@@ -195,13 +199,6 @@ async def open_device(name: str, options: DeviceOptions) -> PacketDevice:
     """Open "packet:NAME": NAME is an Ethernet interface that is up.
 
     Raises:
-        DeviceError, PrivilegeError: see `PacketDevice.attach`.
+        DeviceError: there is no such interface, it is down or no Ethernet. PrivilegeError: CAP_NET_RAW is missing.
     """
-    device = PacketDevice(name, options)
-    try:
-        await device.attach()
-        await device.share()
-    except BaseException:
-        await device.close()
-        raise
-    return device
+    return await opened(PacketDevice(name, options))

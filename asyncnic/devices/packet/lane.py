@@ -12,6 +12,7 @@ import socket
 import time
 
 from asyncnic import hot
+from asyncnic.devices.attachment import WireCount
 from asyncnic.devices.device import NEVER, LaneCounters
 from asyncnic.devices.host import UNKNOWN_MAC, SharedHost
 from asyncnic.devices.packet.ring import PacketRing
@@ -64,9 +65,7 @@ class PacketLane:
         self._sender = sender
         self._file = io.FileIO(sender.fileno(), "r+", closefd=False)  # each write is a frame
         self._ring = _PacketRing(receiver.map, SLOT_SIZE, receiver.slots, receiver.socket.fileno(), mtu + OVERHEAD)
-        self._counted = 0  # frames that the kernel says came, dropped ones included
-        self._dropped = 0  # of them, those that a full ring dropped, or that were lost with their ring
-        self._extra = 0  # pieces beyond the first of frames that were cut, once the ring is gone
+        self._count = WireCount()  # pieces beyond the first of frames that were cut are added once the ring is gone
 
     @property
     def filtered(self) -> int:
@@ -101,8 +100,8 @@ class PacketLane:
         if self._receiver is None:
             return
         self._ask(self._receiver)
-        self._extra = self._ring.extra + self._ring.cutting
-        self._dropped = self._counted + self._extra - self.port.counters.read
+        self._count.add(self._ring.extra + self._ring.cutting, 0)
+        self._count.settle(self.port.counters.read)
         self._ring.close()
         self._receiver.close()
         self._file.close()
@@ -117,24 +116,24 @@ class PacketLane:
         A frame that was cut counts as its pieces once they are read: one on the wire, several in the descriptors. What
         stands in the ring is not offered yet; as long as anything does, what was read and what was dropped count.
         """
-        if self._receiver is None:
-            return LaneCounters(self._counted + self._extra, self._dropped, 0)
+        count = self._count
+        if self._receiver is None:  # what stood in the ring then was dropped with it
+            return LaneCounters(count.taken + count.dropped, count.dropped + count.lost, 0)
         self._ask(self._receiver)
         read = self.port.counters.read
         waiting = self._ring.waiting()
-        offered = self._counted + self._ring.extra
-        if not waiting and offered != read + self._dropped:
+        taken = count.taken + self._ring.extra
+        if not waiting and taken != read:
             end = time.monotonic() + _SETTLING
             while not waiting and time.monotonic() < end:
                 waiting = self._ring.waiting()
         if waiting:
-            offered = read + self._dropped
-        return LaneCounters(offered, self._dropped, waiting)
+            taken = read
+        return LaneCounters(taken + count.dropped, count.dropped, waiting)
 
     def _ask(self, ring: RingSocket) -> None:
         counted = ring.statistics()
-        self._counted += counted.frames
-        self._dropped += counted.dropped
+        self._count.add(counted.frames - counted.dropped, counted.dropped)
 
     # -- Lane ---------------------------------------------------------------------------------------------------------
 

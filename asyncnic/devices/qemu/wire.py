@@ -20,7 +20,7 @@ from typing import Protocol
 from asyncnic.devices.attachment import Attachment, WireCount
 from asyncnic.devices.device import DeviceOptions, WireCounters
 from asyncnic.devices.tap.reserve import reserve_tap
-from asyncnic.errors import DeviceError, DeviceLost
+from asyncnic.errors import DeviceError
 from asyncnic.linux import tun
 from asyncnic.linux.link import LinkCounters, LinkWanted, open_changes, set_queue_length, set_up
 
@@ -148,7 +148,6 @@ class TapWire:
         self._queue_length = options.knobs.tap_queue
         self._tap = -1
         self._link: LinkCounters | None = None
-        self._counting = False
         self._count = WireCount()
         # The TAP itself would wake us for every frame; the kernel's announcements of changed links are rare.
         self._news = open_changes()
@@ -166,9 +165,7 @@ class TapWire:
         self._link = LinkCounters(self.name)
 
     def _let_go(self) -> None:
-        with suppress(DeviceLost):  # its counters are gone with it
-            self.counters()
-        self._counting = False
+        self._count.end(self.counters)
         if self._link is not None:
             self._link.close()
             self._link = None
@@ -212,16 +209,12 @@ class TapWire:
         link = self._link
         assert link is not None
         self._count.begin(*link.read())
-        self._counting = True
 
     def settle(self, came: int) -> None:
         """What stands in the TAP's queue is read and thrown away: it was handed out, and lost like what QEMU had."""
-        with suppress(DeviceLost):  # then its counters are gone with it
-            if self._tap >= 0:
-                self._discard()
-                self.counters()
-        self._counting = False
-        self._count.settle(came)
+        if self._tap >= 0:
+            self._discard()
+        self._count.end(self.counters, came)
 
     def _discard(self) -> None:
         with suppress(OSError):  # no more, or no TAP
@@ -230,7 +223,7 @@ class TapWire:
 
     def counters(self) -> WireCounters:
         count = self._count
-        if self._counting and self._link is not None:
+        if count.counting and self._link is not None:
             count.update(*self._link.read())
         return WireCounters(count.taken + count.dropped, count.dropped, lost=count.lost)
 

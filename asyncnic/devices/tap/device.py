@@ -20,7 +20,7 @@ from asyncnic.devices.station import station_address
 from asyncnic.devices.tap.lane import TapLane
 from asyncnic.devices.tap.queues import TapQueues
 from asyncnic.devices.tap.reserve import reserve_tap
-from asyncnic.errors import DeviceError, DeviceLost
+from asyncnic.errors import DeviceError
 from asyncnic.lanes.steering import SteeringCounts
 from asyncnic.linux.link import LinkCounters, LinkWanted, set_up
 from asyncnic.logs import fields
@@ -71,7 +71,7 @@ class TapDevice:
         self._queues.tell()
 
     def _unplug(self) -> None:
-        self._settle()
+        self._count.end(self.wire, sum(lane.read_frames for lane in self.lanes))
         for lane in self.lanes:
             lane.unplug()
 
@@ -86,7 +86,7 @@ class TapDevice:
     def wire(self) -> WireCounters:
         """See `Device.wire`: tx_packets + tx_dropped of the TAP since it was attached to, and the programs' counts."""
         count, queues = self._count, self._queues
-        if self._link is not None:
+        if self._link is not None and count.counting:
             queues.settle()
             packets, dropped = self._link.read()
             # The programs are read last: they may have drops that `dropped` has not yet, and never the other way round.
@@ -109,19 +109,11 @@ class TapDevice:
 
     def no_link(self) -> str:
         """See `Device.no_link`."""
-        return self._link.no_link() if self._link is not None else ""
+        return self._link.no_link() if self._link is not None and self._count.counting else ""
 
     def lose(self, came: Callable[[], int]) -> None:
         """See `Device.lose`: what counts then is what was read, and the drops as last seen."""
-        self._settle()
-
-    def _settle(self) -> None:
-        if self._link is not None:
-            try:
-                self.wire()
-            except DeviceLost:
-                self._count.settle(sum(lane.read_frames for lane in self.lanes))
-            self._link = None
+        self._count.end(self.wire, sum(lane.read_frames for lane in self.lanes))
 
     async def reattach(self) -> bool:
         """See `Device.reattach`."""
@@ -139,7 +131,7 @@ class TapDevice:
         Raises:
             DeviceError, PrivilegeError: it cannot be; the knobs are put back to what holds.
         """
-        if self._link is None:
+        if not self._count.counting:
             return  # they count from the next attachment on
         before = self._queues.steering
         await self._queues.apply_knobs()

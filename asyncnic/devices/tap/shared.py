@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from asyncnic.devices.attachment import Attachment, WireCount
 from asyncnic.devices.device import WireCounters
 from asyncnic.devices.tap.reserve import reserve_tap
-from asyncnic.errors import DeviceError, DeviceLost
+from asyncnic.errors import DeviceError
 from asyncnic.lanes.program import spreading_program
 from asyncnic.lanes.rules import LaneRule
 from asyncnic.linux import bpf, tun
@@ -92,10 +92,8 @@ class SharedTap:
         held.callback(self._forget)
 
     def _forget(self) -> None:
-        if self._link is not None:
-            with contextlib.suppress(DeviceLost):  # its counters are gone with it
-                self.wire()
-        self._link, self.queues = None, ()
+        self._count.end(self.wire)
+        self.queues = ()
 
     def _take_program_off(self, queue: int) -> None:
         with contextlib.suppress(DeviceError):  # the TAP is gone, and its program with it
@@ -136,13 +134,13 @@ class SharedTap:
         Raises:
             DeviceLost: the TAP is gone. `lose` it.
         """
-        if self._link is not None:
+        if self._link is not None and self._count.counting:
             self._count.update(*self._link.read())
         return WireCounters(self._count.taken + self._count.dropped, self._count.dropped)
 
     def no_link(self) -> str:
         """See `Device.no_link`."""
-        return self._link.no_link() if self._link is not None else ""
+        return self._link.no_link() if self._link is not None and self._count.counting else ""
 
     def lose(self, read: int) -> None:
         """Count no further on a TAP that is gone, its counters with it: what counts is what was read, and the drops as
@@ -151,8 +149,8 @@ class SharedTap:
         Args:
             read: frames that were read of all queues since the first attachment.
         """
-        self._link, self.queues = None, ()
-        self._count.settle(read)
+        self.queues = ()
+        self._count.end(self.wire, read)
 
     async def reattach(self) -> bool:
         """See `Device.reattach`."""
