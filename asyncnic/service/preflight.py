@@ -9,6 +9,7 @@ import platform
 import socket
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 
 from asyncnic import devices
 from asyncnic.devices.backend import DEVICE, PRIVILEGE, Finding
@@ -19,6 +20,7 @@ from asyncnic.hot import IMPLEMENTATION
 from asyncnic.pcnet32.driver.driver import Layout
 from asyncnic.service import control
 from asyncnic.service.engine import host_address, packet_options
+from asyncnic.settings.load import load
 from asyncnic.settings.model import Settings
 from asyncnic.settings.values import split_listen
 
@@ -34,6 +36,20 @@ def check(settings: Settings) -> list[Finding]:
     if options.packet.host is not None:
         findings += _ports(settings)
     return [*findings, _listen(settings), _control(settings), _stack(settings), _web_config(settings)]
+
+
+def check_file(path: Path) -> None:
+    """Look at a file of settings alone: at no variable, at nothing of this machine, at no code of the user's.
+
+    Raises:
+        SettingsError: in one line, what is wrong and where it is said.
+    """
+    from asyncnic.stacks.choice import STACKS, choose
+
+    settings = load({}, {}, path)
+    if settings.stack in STACKS:
+        ours = tuple(text for text in settings.service if text.count(":") == 1)
+        choose(settings.model_copy(update={"service": ours}))
 
 
 def _device_options(settings: Settings) -> DeviceOptions:

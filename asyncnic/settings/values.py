@@ -7,9 +7,10 @@ checks, or looks at the machine: whether a device or a port exists is for those 
 
 import ipaddress
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from ipaddress import IPv4Interface, IPv6Interface
+from typing import Any, TypeVar
 
 Interface = IPv4Interface | IPv6Interface
 
@@ -20,6 +21,16 @@ _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _SERVICE = re.compile(rf"(?:[a-z][a-z0-9-]*|(?:tcp:)?{_DOTTED}:{_DOTTED}):([0-9]{{1,5}})", re.ASCII)
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]*):([0-9]{1,5})")
+
+TAKES: dict[Callable[..., Any], Mapping[str, object]] = {}
+"""What a checker takes as it is best written in a file, in words of JSON Schema; those that are not here take text.
+They take more than that ("256" for 256), and may refuse what no schema can tell."""
+_Checker = TypeVar("_Checker", bound=Callable[..., Any])
+
+
+def _takes(check: _Checker, **schema: object) -> _Checker:
+    TAKES[check] = schema
+    return check
 
 
 def duration(value: object) -> float:
@@ -51,7 +62,7 @@ def duration_within(low: float, high: float) -> Callable[[object], float]:
             raise ValueError(f"must be a time from {show_duration(low)} to {show_duration(high)}")
         return seconds
 
-    return check
+    return _takes(check, type="string", pattern=f"^(0|{_DURATION.pattern})$")
 
 
 def whole_within(low: int, high: int) -> Callable[[object], int]:
@@ -63,7 +74,7 @@ def whole_within(low: int, high: int) -> Callable[[object], int]:
             raise ValueError(f"must be a whole number from {low} to {high}")
         return number
 
-    return check
+    return _takes(check, type="integer", minimum=low, maximum=high)
 
 
 def whole_within_or(word: str, low: int, high: int) -> Callable[[object], int | str]:
@@ -77,7 +88,7 @@ def whole_within_or(word: str, low: int, high: int) -> Callable[[object], int | 
             raise ValueError(f"must be a whole number from {low} to {high}, or {word}")
         return number
 
-    return check
+    return _takes(check, anyOf=[{"type": "integer", "minimum": low, "maximum": high}, {"const": word}])
 
 
 def power_of_two_within(low: int, high: int) -> Callable[[object], int]:
@@ -89,7 +100,7 @@ def power_of_two_within(low: int, high: int) -> Callable[[object], int]:
             raise ValueError(f"must be a power of two from {low} to {high}")
         return number
 
-    return check
+    return _takes(check, enum=[1 << bit for bit in range(high.bit_length()) if low <= 1 << bit <= high])
 
 
 def _whole(value: object) -> int | None:
@@ -162,7 +173,7 @@ def lane_number(low: int, high: int) -> Callable[[object], str]:
             raise ValueError(f"must be NAME=NUMBER, the name of a lane and a whole number from {low} to {high}")
         return f"{name.strip()}={whole}"
 
-    return check
+    return _takes(check, type="string", pattern="^[^=]+=[0-9]+$")
 
 
 def rules(parse: Callable[[Sequence[str]], object]) -> Callable[[object], object]:
@@ -173,7 +184,7 @@ def rules(parse: Callable[[Sequence[str]], object]) -> Callable[[object], object
             parse(value)
         return value
 
-    return check
+    return _takes(check, type="array", items={"type": "string"})
 
 
 def listen(value: object) -> str:
@@ -207,6 +218,11 @@ def switch(value: object) -> bool:
     if text not in known:
         raise ValueError("must be true or false")
     return known[text]
+
+
+_takes(service, type="string", pattern=f"^{_SERVICE.pattern}$")
+_takes(listen, type="string", pattern=f"^{_LISTEN.pattern}$")
+_takes(switch, type="boolean")
 
 
 def text(value: object) -> str:

@@ -1,6 +1,6 @@
 """Makes the manuals that are never written by hand: man pages, and the reference of settings, metrics and log events.
 
-    manuals.py            write deploy/docs/pages/reference/*.md anew
+    manuals.py            write deploy/docs/pages/reference/* anew
     manuals.py --check    say what differs from what is committed, exit code 1 if anything does
     manuals.py --man DIR  write the man pages, one for each command
 
@@ -9,6 +9,7 @@ collector to, log events from the calls that write them. What a thing is good fo
 """
 
 import ast
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from asyncnic.cli import asyncnic as program
 from asyncnic.settings.model import LIVE, Settings, choices, flag, is_list, variable
+from asyncnic.settings.schema import json_schema
 from asyncnic.settings.values import show_duration
 from asyncnic.version import build_info
 
@@ -34,6 +36,9 @@ def settings() -> str:
         "",
         "Each is a flag of `asyncnic run`, a variable and a key of the TOML file given by `--config`; the flag wins,",
         "then the variable, then the file. A live one is changed while frames flow, by `asyncnic tune` or a reload.",
+        "`asyncnic run --print-config` shows what is in force and who said so; `asyncnic check --config-only FILE`",
+        "says what is wrong with a file, on any machine; for editors there is its JSON Schema,",
+        "[asyncnic.schema.json](asyncnic.schema.json).",
     ]
     for name, field in Settings.model_fields.items():
         shape = " \\| ".join(choices(field)) or field.title or "switch"
@@ -182,7 +187,12 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-PAGES = {"settings.md": settings, "metrics.md": metrics, "events.md": events}
+def schema() -> str:
+    """The JSON Schema of the settings' file."""
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+PAGES = {"settings.md": settings, "metrics.md": metrics, "events.md": events, "asyncnic.schema.json": schema}
 
 
 def main(arguments: list[str]) -> int:

@@ -83,7 +83,7 @@ class Scene:
             ip("link", "set", self.name, "down")
         elif fault == "moved":
             self._moved = macvtap() if self._macvtap else self.name
-            ip("link", "set", self._moved, "netns", f"{self.name}ns")
+            ip("link", "set", self._moved, "netns", f"{self.name}-{os.getpid()}")
         else:
             assert isinstance(nic.device, QemuDevice)
             machine = nic.device.port.machine
@@ -94,7 +94,7 @@ class Scene:
         if fault == "down":
             ip("link", "set", self.name, "up")
         if fault == "moved":
-            ip("-n", f"{self.name}ns", "link", "del", self._moved)
+            ip("-n", f"{self.name}-{os.getpid()}", "link", "del", self._moved)
         if fault == "deleted" or (fault == "moved" and not self._macvtap):
             if self.wire is not None:
                 self.wire.close()
@@ -119,7 +119,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 @pytest.fixture
 def namespace(tap_name: str) -> Iterator[str]:
-    name = f"{tap_name}ns"
+    name = f"{tap_name}-{os.getpid()}"
     ip("netns", "add", name)
     yield name
     ip("netns", "del", name)

@@ -193,3 +193,45 @@ def test_the_exit_code_is_that_with_which_run_would_end_first(codes: tuple[int, 
 def test_the_text_lines_up() -> None:
     text = as_text([Finding("short"), Finding("longer thing", False, "do this", DEVICE)])
     assert text == "ok       short\nmissing  longer thing  do this"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mtu = 1", "mtu in FILE: must be a whole number from 68 to 1500"),
+        ("mtuu = 1", "mtuu in FILE: no such setting; did you mean mtu?"),
+        ("mtu = ", "--config FILE: not TOML: Invalid value (at line 1, column 7)"),
+        ('service = ["nobody:7"]', "service in FILE: service 'nobody:7': 'nobody' is none of "),
+        ('service = ["udp-echo:7", "udp-discard:7"]', "service in FILE: port 7 can have one service only"),
+        ('delivery = "queue"\nrx_budget = "auto"', "rx_budget in FILE: needs --delivery direct"),
+    ],
+)
+def test_a_file_alone_is_refused_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    file = tmp_path / "asyncnic.toml"
+    file.write_text(f"{text}\n")
+    assert main(["check", "--config-only", str(file)]) == USAGE
+    assert capsys.readouterr().err.replace(str(file), "FILE").startswith(f"asyncnic: {said}")
+
+
+def test_a_file_alone_needs_nothing_of_this_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCNIC_MTU", "1")
+    monkeypatch.setenv("ASYNCNIC_CONFIG", "/nowhere")
+    file = tmp_path / "asyncnic.toml"
+    file.write_text(
+        'device = "uio:0000:99:00.0"\nlisten = "127.0.0.1:1"\nweb_config = "/nowhere"\n'
+        'service = ["udp-echo:7", "not.installed:factory:9"]\n'
+    )
+    assert main(["check", "--config-only", str(file)]) == 0
+    assert capsys.readouterr().out == f"ok       --config-only {file}\n"
+    file.write_text('stack = "not.installed:coroutine"\n')
+    assert main(["check", "--config-only", str(file)]) == 0
+
+
+def test_a_file_alone_is_looked_at_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config-only", str(tmp_path / "none"), "--mtu", "1400"]) == USAGE
+    assert "takes no other flag" in capsys.readouterr().err
+    assert main(["check", "--config-only", str(tmp_path / "none")]) == USAGE
