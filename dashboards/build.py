@@ -2,6 +2,8 @@
 
 python dashboards/build.py            write
 python dashboards/build.py --check    exit 1 and show the difference when a file is stale
+
+Either fails where a panel asks for a metric that the service does not have.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import sys
 from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from metrics import UnknownMetricError
 from overview import UID, overview
 
 HERE = Path(__file__).parent
@@ -27,7 +30,12 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a committed file is stale")
     check = parser.parse_args().check
     stale = False
-    for path, text in rendered().items():
+    try:
+        boards = rendered()
+    except UnknownMetricError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for path, text in boards.items():
         committed = path.read_text() if path.exists() else ""
         if committed == text:
             continue

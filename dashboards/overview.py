@@ -92,7 +92,6 @@ def up() -> list[Builder[models.Panel]]:
             "Offered",
             rate("asyncnic_offered_frames_total"),
             about="Frames a second on the wire for us, whatever became of them.",
-            unit="pps",
             steps=((None, BLUE),),
         ),
         number(
@@ -160,7 +159,6 @@ def frames() -> list[Builder[models.Panel]]:
             ledger,
             about="The ledger: delivered, then the drops in the order in which a frame meets them, then filtered. The "
             "stack reaches the dashed line (offered); a gap is a frame that nobody counted. Transmit is below zero.",
-            unit="pps",
             span=24,
             height=11,
             stacked=True,
@@ -178,7 +176,6 @@ def frames() -> list[Builder[models.Panel]]:
             [Query(rate(dropped, by="stage, reason"), "{{stage}}: {{reason}}")],
             about="kernel: the TAP's queue was full, the cheapest place. card: no free descriptor (MISS). driver: "
             "a bad descriptor. queue: queue delivery's policy.",
-            unit="pps",
         ),
         lines(
             "Errors on the wire",
@@ -211,7 +208,6 @@ def frames() -> list[Builder[models.Panel]]:
                 Query(rate(dropped, 'lane!=""', by="lane"), "dropped: {{lane}}"),
             ],
             about="What matters more has a lane of its own; under a flood the lanes above the flood lose nothing.",
-            unit="pps",
         ),
         lines(
             "Waiting in lanes",
@@ -228,7 +224,6 @@ def overload() -> list[Builder[models.Panel]]:
             "Frames a burst",
             buckets("asyncnic_burst_frames"),
             about="The load gauge: small bursts mean time to spare, bursts at the budget mean that frames wait.",
-            unit="short",
         ),
         lines(
             "Bursts",
@@ -268,13 +263,11 @@ def overload() -> list[Builder[models.Panel]]:
             "Delivery time",
             buckets("asyncnic_delivery_seconds"),
             about="From wake-up to the last frame of the burst delivered, one sample a burst.",
-            unit="s",
         ),
         heat(
             "Loop lag",
             buckets("asyncnic_loop_lag_seconds"),
             about="How late the event loop runs a timer: what everything else in the process waits for.",
-            unit="s",
         ),
     ]
 
@@ -387,7 +380,6 @@ def stack() -> list[Builder[models.Panel]]:
             "Packets by protocol and outcome",
             [Query(rate(packets, by="protocol, outcome"), "{{protocol}}: {{outcome}}")],
             about="Every delivered frame ends in exactly one of these.",
-            unit="pps",
             stacked=True,
             span=16,
             height=9,
@@ -411,7 +403,6 @@ def stack() -> list[Builder[models.Panel]]:
             [Query(rate(TCP_EVENTS, f'event=~"{TROUBLE}"', by="event"), "{{event}}")],
             about="Segments sent again, timers that ran out, what came out of order or twice, resets. Frames that the "
             "first rows show as dropped come back here.",
-            unit="ops",
             span=8,
         ),
         lines(

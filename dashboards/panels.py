@@ -15,6 +15,8 @@ from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import heatmap as heatmap_models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from metrics import described
+from metrics import unit as unit_of
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
@@ -60,7 +62,7 @@ def lines(
     queries: Sequence[Query],
     *,
     about: str,
-    unit: str = "short",
+    unit: str = "",
     span: int = 12,
     height: int = 8,
     stacked: bool = False,
@@ -70,17 +72,19 @@ def lines(
     """Series over time.
 
     Args:
-        about: the panel's description: what it says and what to do about it.
+        about: the panel's description: what it says and what to do about it. What the metrics are follows by itself.
+        unit: of Grafana's; empty: that of the metrics.
         stacked: draw areas on top of each other, in the order of `queries`.
         colors: legend -> colour.
         apart: legends that are a line of their own, not part of the stack (offered, a limit).
     """
+    asked = [query.expr for query in queries]
     panel = (
         timeseries.Panel()
         .title(title)
-        .description(about)
+        .description(described(about, asked))
         .datasource(SOURCE)
-        .unit(unit)
+        .unit(unit or unit_of(asked))
         .span(span)
         .height(height)
         .line_width(1)
@@ -107,17 +111,17 @@ def lines(
     return panel
 
 
-def heat(title: str, expr: str, *, about: str, unit: str, span: int = 12) -> heatmap.Panel:
+def heat(title: str, expr: str, *, about: str, span: int = 12) -> heatmap.Panel:
     """A histogram over time; `expr` yields one series a bucket, labelled `le`."""
     return (
         heatmap.Panel()
         .title(title)
-        .description(about)
+        .description(described(about, [expr]))
         .datasource(SOURCE)
         .span(span)
         .height(8)
         .calculate(False)
-        .y_axis(heatmap.YAxisConfig().unit(unit))
+        .y_axis(heatmap.YAxisConfig().unit(unit_of([expr])))
         .color(
             heatmap.HeatmapColorOptions()
             .mode(heatmap_models.HeatmapColorMode.SCHEME)
@@ -143,7 +147,7 @@ def number(
     expr: str,
     *,
     about: str,
-    unit: str = "short",
+    unit: str = "",
     steps: Sequence[tuple[float | None, str]] = ((None, GREEN),),
     words: Mapping[str, str] | None = None,
     span: int = 4,
@@ -157,9 +161,9 @@ def number(
     panel = (
         stat.Panel()
         .title(title)
-        .description(about)
+        .description(described(about, [expr]))
         .datasource(SOURCE)
-        .unit(unit)
+        .unit(unit or unit_of([expr]))
         .span(span)
         .height(4)
         .color_mode(common.BigValueColorMode.BACKGROUND)
@@ -183,7 +187,7 @@ def facts(title: str, expr: str, *, about: str, hide: Sequence[str], span: int =
     return (
         table.Panel()
         .title(title)
-        .description(about)
+        .description(described(about, [expr]))
         .datasource(SOURCE)
         .span(span)
         .height(height)

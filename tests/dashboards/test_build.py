@@ -37,17 +37,46 @@ def test_the_committed_json_is_what_the_source_makes() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_check_shows_the_difference_of_a_stale_file(tmp_path: Path) -> None:
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """The dashboards' source, and what the service says of its metrics, where they may be changed."""
+    (tmp_path / "tests" / "web").mkdir(parents=True)
+    (tmp_path / "tests" / "web" / "golden.prom").write_text((ROOT / "tests" / "web" / "golden.prom").read_text())
+    (tmp_path / "dashboards").mkdir()
     for source in DASHBOARDS.glob("*.py"):
-        (tmp_path / source.name).write_text(source.read_text())
+        (tmp_path / "dashboards" / source.name).write_text(source.read_text())
+    return tmp_path / "dashboards"
+
+
+def test_check_shows_the_difference_of_a_stale_file(copied: Path) -> None:
     stale = (DASHBOARDS / "asyncnic-overview.json").read_text().replace("asyncnic-overview", "other", 1)
-    (tmp_path / "asyncnic-overview.json").write_text(stale)
-    result = run(sys.executable, str(tmp_path / "build.py"), "--check")
+    (copied / "asyncnic-overview.json").write_text(stale)
+    result = run(sys.executable, str(copied / "build.py"), "--check")
     assert result.returncode == 1
     assert '-  "uid": "other"' in result.stdout
     assert "stale" in result.stderr
-    assert run(sys.executable, str(tmp_path / "build.py")).returncode == 0
-    assert run(sys.executable, str(tmp_path / "build.py"), "--check").returncode == 0
+    assert run(sys.executable, str(copied / "build.py")).returncode == 0
+    assert run(sys.executable, str(copied / "build.py"), "--check").returncode == 0
+
+
+def test_a_panel_of_a_metric_that_the_service_does_not_have_does_not_build(copied: Path) -> None:
+    source = copied / "overview.py"
+    source.write_text(source.read_text().replace("asyncnic_device_resets_total", "asyncnic_device_restarts_total"))
+    for arguments in ((), ("--check",)):
+        result = run(sys.executable, str(copied / "build.py"), *arguments)
+        assert result.returncode == 1
+        assert result.stderr == ("asyncnic_device_restarts_total: the service has no such metric (see golden.prom)\n")
+
+
+def test_panels_say_what_the_collector_says_of_their_metrics(board: dict[str, Any]) -> None:
+    said = {panel["title"]: panel["description"] for panel in panels(board)}
+    assert said["Resets"].endswith(
+        "\n\nasyncnic_device_resets_total: Times that the chip was reset and initialised again."
+    )
+    for panel in panels(board):
+        for target in panel["targets"]:
+            for metric in re.findall(r"asyncnic_\w+?(?=_bucket\b|_sum\b|_count\b|\{)", target["expr"]):
+                assert f"\n\n{metric}: " in panel["description"], panel["title"]
 
 
 def test_rows_are_the_questions_in_order(board: dict[str, Any]) -> None:
