@@ -23,6 +23,8 @@ COMMANDS = {
     "top": "Watch a running service, and turn its knobs.",
     "tune": "Show or change the knobs of a running service.",
     "capture": "Write frames of a running service to a pcapng file.",
+    "snapshot": "Write what the flight recorder of a running service has.",
+    "explain": "Say what happened before a snapshot.",
     "ring": "Show the descriptors of a running service.",
     "regs": "Show the chip's registers of a running service.",
     "sockets": "Show the endpoints and connections of a running service.",

@@ -5,6 +5,7 @@ statistics. `BlockSplitter` cuts a stream back into whole blocks; nothing here d
 """
 
 import struct
+from collections.abc import Sequence
 
 SECTION_HEADER, INTERFACE, PACKET, STATISTICS = 0x0A0D0D0A, 1, 6, 5
 LINKTYPE_ETHERNET = 1
@@ -12,6 +13,7 @@ NANOSECONDS = b"\x09"
 LARGEST_BLOCK = 1 << 20
 """Octets that a block may have to be waited for."""
 
+_COMMENT = 1
 _OPT_END = b"\0\0\0\0"
 _SHB_USERAPPL, _IF_NAME, _IF_TSRESOL, _EPB_DROPCOUNT, _ISB_IFRECV, _ISB_IFDROP = 4, 2, 9, 4, 4, 5
 
@@ -28,12 +30,22 @@ def interface(name: str) -> bytes:
     return _block(INTERFACE, body + _option(_IF_NAME, name.encode()) + _option(_IF_TSRESOL, NANOSECONDS) + _OPT_END)
 
 
-def packet(time_ns: int, frame: bytes, dropped: int = 0) -> bytes:
-    """Enhanced Packet Block (section 4.3). `dropped`: copies lost between the packet before and this one."""
-    body = struct.pack("<IIIII", 0, time_ns >> 32, time_ns & 0xFFFF_FFFF, len(frame), len(frame)) + _padded(frame)
+def packet(time_ns: int, frame: bytes, dropped: int = 0, length: int = 0, comments: Sequence[str] = ()) -> bytes:
+    """Enhanced Packet Block (section 4.3).
+
+    Args:
+        time_ns: nanoseconds since 1970.
+        frame: its octets, or the first of them.
+        dropped: packets lost between the one before and this one.
+        length: octets of the whole frame where `frame` is not.
+        comments: said of it.
+    """
+    whole = max(length, len(frame))
+    body = struct.pack("<IIIII", 0, time_ns >> 32, time_ns & 0xFFFF_FFFF, len(frame), whole) + _padded(frame)
+    options = b"".join(_option(_COMMENT, comment.encode()) for comment in comments)
     if dropped:
-        body += _option(_EPB_DROPCOUNT, struct.pack("<Q", dropped)) + _OPT_END
-    return _block(PACKET, body)
+        options += _option(_EPB_DROPCOUNT, struct.pack("<Q", dropped))
+    return _block(PACKET, body + options + _OPT_END if options else body)
 
 
 def statistics(time_ns: int, received: int, dropped: int) -> bytes:

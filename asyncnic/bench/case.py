@@ -42,6 +42,7 @@ SYSTEMS = {
     "queue-drop-oldest": System(f"{_NIC}:queue_drop_oldest", "tap", "asyncnic, queue drops the oldest", "asyncnic"),
     "queue-pause": System(f"{_NIC}:queue_pause", "tap", "asyncnic, queue whose reader pauses", "asyncnic"),
     "workers": System(f"{_NIC}:workers", "tap", "asyncnic, worker processes that share the TAP", "asyncnic"),
+    "recorded": System(f"{_NIC}:recorded", "tap", "asyncnic, with the flight recorder", "asyncnic"),
     "sink": System(f"{_NIC}:sink", "tap", "asyncnic, frames counted", "asyncnic"),
     "drain-queue": System(f"{_BARE}:drain_queue", "tap", "TAP drained into a bounded queue", "uvloop"),
     "readv": System(f"{_BARE}:readv", "tap", "bare os.readv loop"),

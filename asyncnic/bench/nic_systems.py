@@ -7,7 +7,8 @@ The loop is uvloop, the knobs are the defaults, but for what a case says.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,10 +27,12 @@ from asyncnic.bench.trial import Trial, application, offer_of
 from asyncnic.linux.thread import in_thread
 from asyncnic.nic.ledger import STAGES, Ledger
 from asyncnic.nic.nic import Nic
+from asyncnic.recorder.recorder import Recorder
 from asyncnic.service.observed import Observed
 from asyncnic.service.workers.group import open_workers
 from asyncnic.settings.knobs import Knobs
 from asyncnic.settings.load import load
+from asyncnic.tasks import beside
 from asyncnic.web.collector import NicCollector
 
 TAP = "bench0"
@@ -40,6 +43,11 @@ _WORK = "BENCH_WORK"
 def direct(case: Case) -> Figures:
     """Bursts straight off the ring into the inet stack."""
     return uvloop.run(_play(case, "direct", "drop-newest"))
+
+
+def recorded(case: Case) -> Figures:
+    """The same with the flight recorder, as every service has it."""
+    return uvloop.run(_play(case, "direct", "drop-newest", records=True))
 
 
 def packet(case: Case) -> Figures:
@@ -83,20 +91,35 @@ def _metrics(nic: Nic) -> Callable[[], Iterable[Metric]]:
     return NicCollector(Observed(nic, load({}, {}, None), time.monotonic())).collect
 
 
-async def _play(case: Case, delivery: str, policy: str, sink_only: bool = False) -> Figures:
+@asynccontextmanager
+async def _recorder(nic: Nic, records: bool) -> AsyncIterator[None]:
+    """A flight recorder beside the body, if it `records`."""
+    recorders = [Recorder(Observed(nic, load({}, {}, None), time.monotonic())).run()] if records else []
+    async with beside(*recorders):
+        yield
+
+
+async def _play(case: Case, delivery: str, policy: str, sink_only: bool = False, records: bool = False) -> Figures:
     await in_thread(wires.make_tap, TAP)
-    return await _measure(case, f"tap:{TAP}", offer_of, delivery, policy, sink_only)
+    return await _measure(case, f"tap:{TAP}", offer_of, delivery, policy, sink_only, records)
 
 
 async def _measure(
-    case: Case, device: str, start: Callable[[Case], Offer], delivery: str, policy: str, sink_only: bool = False
+    case: Case,
+    device: str,
+    start: Callable[[Case], Offer],
+    delivery: str,
+    policy: str,
+    sink_only: bool = False,
+    records: bool = False,
 ) -> Figures:
     app = None if sink_only else application(case)
     turned: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in case.knobs.items()
     }
     knobs = replace(Knobs(), queue_policy=policy, **turned)
-    async with open_rig(device, app, knobs, rx_ring=case.rx_ring, delivery=delivery) as nic:
+    rig = open_rig(device, app, knobs, rx_ring=case.rx_ring, delivery=delivery)
+    async with rig as nic, _recorder(nic, records):
         trial = Trial(case, await in_thread(start, case))
         bystander = await Bystander.start(trial, _metrics(nic)) if case.bystander else None
         await trial.play(lambda: app.datagrams if app is not None else nic.counters.delivered_frames)

@@ -171,6 +171,27 @@ def _lanes(result: Mapping[str, Any]) -> "Figure":
     return _typed(figure)
 
 
+def _snapshot(result: Mapping[str, Any]) -> "Figure":
+    """What was offered, delivered and dropped a second, and below it how late the event loop was."""
+    figure, (rate, lag) = _matplotlib().subplots(2, 1, figsize=(8, 5), sharex=True, height_ratios=(3, 1))
+    seconds = [second - result["seconds"][-1] for second in result["seconds"]]
+    colours = ("#000000", "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#f0e442")
+    for colour, (name, values) in zip(colours, result["rates"].items(), strict=True):
+        if any(values):
+            rate.plot(seconds, [value / 1000 for value in values], color=colour, label=name, linewidth=1.2)
+    lag.plot(seconds, [1000 * value for value in result["lag"]], color="#009e73", linewidth=1.2)
+    rate.set_ylabel("thousand frames/s")
+    rate.set_ylim(bottom=0)
+    rate.legend(loc="upper left", frameon=False)
+    rate.set_title(result["why"], fontsize=9)
+    lag.set_ylabel("lag, ms")
+    lag.set_xlabel("seconds before the snapshot")
+    for axes in (rate, lag):
+        axes.grid(alpha=0.3)
+    figure.tight_layout()
+    return _typed(figure)
+
+
 def _groups(
     rows: list[Any], by: str, keys: Mapping[str, str], value: Callable[[Any, str], float], unit: str
 ) -> "Figure":
@@ -222,4 +243,5 @@ _PLOTS: dict[str, Callable[[Mapping[str, Any]], "Figure"]] = {
     "throughput": _throughput,
     "latency": _latency,
     "speed": _speed,
+    "snapshot": _snapshot,
 }

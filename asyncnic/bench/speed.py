@@ -17,7 +17,7 @@ from asyncnic.bench.case import Case, Figures, Load, run_case
 from asyncnic.bench.experiment import Play, described, play_rounds, ratio, spread
 from asyncnic.bench.report import Spread, console, show, table
 
-CASES = ("readv", "readinto", "sink", "direct", "packet", "uvloop-udp")
+CASES = ("readv", "readinto", "sink", "direct", "recorded", "packet", "uvloop-udp")
 PEERS = ("direct", "packet", "uvloop-udp")
 """asyncnic on a TAP and on the peer's own veth pair; the last is what they are compared with."""
 PACES = (10_000.0, 33_333.0, 100_000.0, 250_000.0)
@@ -30,6 +30,7 @@ RATIOS = (
     ("direct", "readv"),
     *((ours, THEIRS) for ours in OURS),
     (AUTO, "uvloop-udp"),
+    ("recorded", "direct"),
 )
 
 

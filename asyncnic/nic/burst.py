@@ -28,9 +28,12 @@ class Burst:
     worked on, so that a frame whose handler raises counts as delivered: it was handed over. A burst of which nothing
     was said, since nobody iterated it or set `taken`, counts as taken whole when the next one is asked for, and as not
     taken at all when its stack failed or the nic was closed; `said` tells which it is.
+
+    `ends` is where a stack may say how a frame ended that was not simply delivered: by its place in the burst, one of a
+    closed set of words. The recorder of heads reads it.
     """
 
-    __slots__ = ("_taken", "clock", "deadline", "lengths", "memory", "offsets", "said")
+    __slots__ = ("_taken", "clock", "deadline", "ends", "lengths", "memory", "offsets", "said")
 
     def __init__(
         self, memory: memoryview, offsets: list[int], lengths: list[int], deadline: float, clock: Clock
@@ -41,6 +44,7 @@ class Burst:
         self.deadline = deadline
         self.clock = clock
         self.said = False
+        self.ends: dict[int, str] = {}
         self._taken = 0
 
     @property

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 from asyncnic.devices.device import Device
 from asyncnic.devices.host import SharedHost
+from asyncnic.hot.heads import HeadRing
 from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.logs import describe, fields
 from asyncnic.nic.accounts import Accountant
@@ -214,6 +215,10 @@ class Nic:
         For captures: it must be quick and take nothing. One that raises is logged and shown no more.
         """
         self._watcher = watcher
+
+    def record_heads(self, heads: HeadRing | None) -> None:
+        """Keep the heads of the frames that delivery takes in `heads` from now on; None ends that."""
+        self._rings.heads = heads
 
     def _show(self, burst: Burst, watcher: Callable[[Burst], None]) -> None:
         try:

@@ -7,10 +7,12 @@ nothing else does.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from asyncnic.devices.device import Device, Lane
 from asyncnic.errors import DeviceLost, WireEnded
+from asyncnic.hot.heads import HeadRing
 from asyncnic.lanes.turns import Turns
 from asyncnic.logs import fields
 from asyncnic.nic.budget import BudgetControl
@@ -68,6 +70,8 @@ class Rings:
         self.lanes = [ServedLane(lane, driver) for lane, driver in zip(device.lanes, drivers, strict=True)]
         self.current = 0
         """The lane whose burst is in hand, or was last."""
+        self.heads: HeadRing | None = None
+        """Where the heads of the frames that were taken are kept; None: nowhere."""
         self._life = life
         self._kick = kick
         self._slots = drivers[0].tx.slots
@@ -142,6 +146,10 @@ class Rings:
             count = self._count
             taken = frames_taken(burst, count, count if unsaid_taken else 0)
             served = self.lanes[self.current]
+            if self.heads is not None and taken:
+                self.heads.record(
+                    burst.memory, burst.offsets, burst.lengths, taken, time.time_ns(), self.current, burst.ends
+                )
             served.driver.rx.leave(taken)
             served.frames += taken
             served.octets += sum(burst.lengths[:taken])

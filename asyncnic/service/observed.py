@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from asyncnic.errors import Failed
+from asyncnic.hot.heads import HeadRing
 from asyncnic.nic.burst import Burst
 from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import SECONDS, Histogram
@@ -73,6 +74,13 @@ class NicView(Protocol):
     def ring_words(self) -> Mapping[str, Sequence[Sequence[int]]]:
         """The words of each descriptor of the rings ("rx", "tx"): buffer address, status, count or errors."""
 
+    def record_heads(self, heads: HeadRing | None) -> None:
+        """Keep the heads of frames in `heads` from now on; None ends that.
+
+        Raises:
+            Unwatchable: the bursts are not in this process.
+        """
+
     def watch(self, watcher: Callable[[Burst], None] | None) -> None:
         """Show each burst to `watcher` as the stack gets it; None ends that.
 
@@ -83,6 +91,10 @@ class NicView(Protocol):
 
 class Unwatchable(Failed):
     """The nic's bursts cannot be shown. The message says when they can."""
+
+
+SNAPSHOTS = ("drops", "lag", "imbalance", "device", "signal", "request", "failed")
+"""What snapshots were made for; failed: it could not be written."""
 
 
 async def _fresh(rings: bool) -> None:
@@ -142,6 +154,8 @@ class Observed:
     """The stack's endpoints and connections; of other processes as `refresh` with True has brought them."""
     tcp: Callable[[], TcpStanding] = TcpStanding
     """How many connections the stack has, and what they cost."""
+    snapshots: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SNAPSHOTS, 0))
+    """How many the flight recorder has made, by cause; the recorder owns this."""
     phase: str = "starting"
     """"starting", "running", "draining" or "stopping"."""
 

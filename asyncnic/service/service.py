@@ -22,6 +22,7 @@ from asyncnic.errors import DeviceError, SettingsError
 from asyncnic.linux.privileges import NET_RAW, bounded_to
 from asyncnic.linux.thread import in_thread
 from asyncnic.logs import describe, fields
+from asyncnic.recorder.recorder import Recorder
 from asyncnic.service.ending import Ending, heard
 from asyncnic.service.engine import Engine, open_in_process
 from asyncnic.service.notify import Notifier
@@ -134,6 +135,7 @@ class Service:
         self._drained = drained
         self.observed = engine.observed
         self._tuner = Tuner(engine)
+        self._recorder = Recorder(engine.observed)
         self._web = WebServer(self.observed, access, self)
         self._notifier = Notifier(os.environ)
         self._one_reload = asyncio.Lock()
@@ -148,8 +150,11 @@ class Service:
         self._engine.give_up_privileges()  # ports below 1024 are bound, and keys are read
         self._log_addresses(addresses)
         try:
-            work = self._tell_manager(stop.asked), self._reload_when(reload_wanted), self._engine.run()
-            async with beside(*work) as (_, _, supervision):
+            asyncio.get_running_loop().add_signal_handler(
+                signal.SIGUSR2, self._recorder.ask, "signal", "SIGUSR2 was sent"
+            )
+            beside_it = self._tell_manager(stop.asked), self._reload_when(reload_wanted), self._recorder.run()
+            async with beside(*beside_it, self._engine.run()) as (*_, supervision):
                 supervision.add_done_callback(lambda _: stop.at_once())
                 await stop.asked.wait()
                 await self._drain(stop.now)
@@ -198,6 +203,10 @@ class Service:
     async def tune(self, changes: Mapping[str, object]) -> Changes:
         """See `Tuner.tune`."""
         return await self._tuner.tune(changes)
+
+    async def snapshot(self) -> bytes:
+        """See `Recorder.archive`."""
+        return await self._recorder.archive()
 
     async def _reload_when(self, wanted: asyncio.Event) -> None:
         """`reload` for SIGHUP: what is wrong becomes a line in the log. Signals that come meanwhile are one more."""

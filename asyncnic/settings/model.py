@@ -23,6 +23,7 @@ from asyncnic import devices
 from asyncnic.settings import values
 from asyncnic.settings.knobs import KNOBS, Knob, Knobs
 from asyncnic.settings.packet import OfPacket
+from asyncnic.settings.recorder import OfRecorder
 from asyncnic.settings.tcp import OfTcp
 from asyncnic.settings.values import Interface, shown
 from asyncnic.stacks import choice
@@ -113,11 +114,11 @@ def _setting(name: str, knob: Knob) -> tuple[Any, Any]:
 _STANDARD = Knobs()
 if TYPE_CHECKING:
 
-    class _WithKnobs(OfTcp, OfPacket, _OfTheNic): ...
+    class _WithKnobs(OfRecorder, OfTcp, OfPacket, _OfTheNic): ...
 else:
     _WithKnobs = create_model(
         "_WithKnobs",
-        __base__=(OfTcp, OfPacket, _OfTheNic),
+        __base__=(OfRecorder, OfTcp, OfPacket, _OfTheNic),
         **{name: _setting(name, knob) for name, knob in KNOBS.items()},
     )
 

@@ -137,6 +137,8 @@ class NicCollector(Collector):
         yield self._gauge("workers", "Processes that share the frames.", observed.workforce.count)
         text = "Times that one of several workers ended without being asked to, and was started again."
         yield self._counter("worker_restarts", text, observed.workforce.restarts)
+        text = "Snapshots that the flight recorder has made, by cause; failed: they could not be written."
+        yield self._counters("snapshots", text, "cause", observed.snapshots)
         yield self._histogram("loop_lag_seconds", "How late a timer of 10 ms fires.", observed.loop_lag)
 
     def _stack(self) -> Iterator[Metric]:

@@ -55,6 +55,9 @@ class Lifecycle(Protocol):
     async def tune(self, changes: Mapping[str, object]) -> Mapping[str, Any]:
         """Change live settings, all or none; what has changed. Raises SettingsError or DeviceError."""
 
+    async def snapshot(self) -> bytes:
+        """What the flight recorder has, as a tar archive."""
+
 
 class WebServer:
     """The service's HTTP side.
@@ -92,6 +95,7 @@ class WebServer:
                 web.get("/api/v1/ring", self._ring),
                 web.get("/api/v1/regs", self._registers),
                 web.get("/api/v1/sockets", self._sockets),
+                web.get("/api/v1/snapshot", self._snapshot, allow_head=False),
                 web.get("/api/v1/capture", self._capture, allow_head=False),
             ]
         )
@@ -242,6 +246,12 @@ class WebServer:
         if why := guard.may_capture(request, self._observed.settings, self._access):
             return _text(403, f"capture {why}")
         return await self._captures.handle(request)
+
+    async def _snapshot(self, request: web.Request) -> web.Response:
+        if why := guard.may_capture(request, self._observed.settings, self._access):
+            return _text(403, f"a snapshot {why}")
+        body = await self._lifecycle.snapshot()
+        return web.Response(body=body, content_type="application/x-tar", headers={"Cache-Control": "no-store"})
 
     async def _ring(self, request: web.Request) -> web.Response:
         await self._observed.refresh(True)

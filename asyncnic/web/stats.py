@@ -53,6 +53,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
         "tcp": {"connections": dict(tcp.connections), "memory_bytes": tcp.memory},
         "addresses": dict(observed.addresses()),
         "stack_failures": observed.stack.failures,
+        "snapshots": dict(observed.snapshots),
         "workers": {"count": observed.workforce.count, "restarts": observed.workforce.restarts},
         "burst_frames": _histogram(nic.burst_frames),
         "delivery_seconds": _histogram(nic.delivery_seconds),

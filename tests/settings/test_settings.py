@@ -41,6 +41,10 @@ def test_the_defaults_are_the_contract() -> None:
         "tx_ring": 64,
         "packet_ring": 1024,
         "packet_qdisc_bypass": False,
+        "recorder_frames": 4096,
+        "snapshot_dir": "",
+        "storm_drops": 10,
+        "storm_lag": "500ms",
         "rx_budget": 64,
         "target_lag": "2ms",
         "rx_time_budget": "2ms",
@@ -134,6 +138,7 @@ def test_a_setting_that_looks_like_a_service_is_still_a_mistake() -> None:
 
 EMPTY_IS_A_VALUE = {"mac", "host_address", "service", "lane", "shed", "lane_queue", "lane_weight"} | {
     "web_config",
+    "snapshot_dir",
     "control",
 }
 """Settings that may be empty: none, or (mac, lane) left to the service."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from asyncnic.hot.heads import HeadRing
 from asyncnic.nic.burst import Burst
 from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
@@ -57,6 +58,7 @@ class FakeNic:
     burst_frames: Histogram = field(default_factory=lambda: Histogram(BURST_FRAMES))
     delivery_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     queue_frames: int = 0
+    heads: HeadRing | None = None
     watcher: Callable[[Burst], None] | None = None
     watched: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -85,6 +87,9 @@ class FakeNic:
     def ring_words(self) -> dict[str, list[tuple[int, int, int]]]:
         free, full = (0x1000, OWN | ONES | 0x800, 0), (0x2000, STP | ENP | ONES | 0x800, 64)
         return {"rx": [free, full], "tx": [(0x3000, ONES | 0x800, 0)]}
+
+    def record_heads(self, heads: HeadRing | None) -> None:
+        self.heads = heads
 
     def watch(self, watcher: Callable[[Burst], None] | None) -> None:
         self.watcher = watcher
@@ -127,6 +132,9 @@ class Reloads:
         self.count += 1
         if self.error is not None:
             raise self.error
+
+    async def snapshot(self) -> bytes:
+        return b"a snapshot"
 
     async def tune(self, changes: Mapping[str, object]) -> dict[str, object]:
         self.tuned.append(changes)

@@ -197,7 +197,7 @@ class QueueDelivery:
         policy, slab, memory = self._rings.knobs.queue_policy, self._slab, burst.memory
         queue = self._queues[self._rings.current]
         burst.taken = 0
-        for offset, length in zip(burst.offsets, burst.lengths, strict=True):
+        for place, (offset, length) in enumerate(zip(burst.offsets, burst.lengths, strict=True)):
             if free > 0:
                 free -= 1
                 slot = self._free.pop()
@@ -207,6 +207,7 @@ class QueueDelivery:
                 slot = self._dropped_for(queue, policy)
             burst.taken += 1
             if slot < 0:
+                burst.ends[place] = "queue newest"
                 continue
             start = slot * SLOT
             slab[start : start + length] = memory[offset : offset + length]

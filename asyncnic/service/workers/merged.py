@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from asyncnic.errors import DeviceLost
+from asyncnic.hot.heads import HeadRing
 from asyncnic.lanes.rules import parse_lanes
 from asyncnic.nic.burst import Burst
 from asyncnic.nic.counters import Counters
@@ -148,6 +149,15 @@ class MergedNic:
     def ring_words(self) -> dict[str, list[tuple[int, int, int]]]:
         """The first worker's; none when there is no worker."""
         return self._snapshots[0].standing.ring_words if self._snapshots else {"rx": [], "tx": []}
+
+    def record_heads(self, heads: HeadRing | None) -> None:
+        """See `NicView.record_heads`.
+
+        Raises:
+            Unwatchable: when asked to keep them.
+        """
+        if heads is not None:
+            raise Unwatchable("heads of frames are recorded with --workers 1 only")
 
     def watch(self, watcher: Callable[[Burst], None] | None) -> None:
         """Bursts stay in the workers: there are none to show.

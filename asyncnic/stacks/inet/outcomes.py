@@ -105,6 +105,8 @@ class Outcome(IntEnum):
 
 
 LABELS = tuple(outcome.label for outcome in Outcome)
+ENDS = tuple(" ".join(label) for label in LABELS)
+"""The same in one word each, as `Burst.ends` takes them."""
 
 
 class Totals:

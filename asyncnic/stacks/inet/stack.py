@@ -22,7 +22,7 @@ from asyncnic.stacks.inet.ethernet import ARP, IPV4, IPV6, Link, is_station, mul
 from asyncnic.stacks.inet.host4 import Host4
 from asyncnic.stacks.inet.host6 import Host6
 from asyncnic.stacks.inet.life import Changed
-from asyncnic.stacks.inet.outcomes import LABELS, Outcome, Totals
+from asyncnic.stacks.inet.outcomes import ENDS, LABELS, Outcome, Totals
 from asyncnic.stacks.inet.tcp.api import TcpApi
 from asyncnic.stacks.inet.tcp.config import Config
 from asyncnic.stacks.inet.tcp.fast import tcp_burst
@@ -211,6 +211,7 @@ class Inet(TcpApi):
             except BaseException as error:
                 counts[_DELIVERED] += burst.taken - before - 1
                 counts[Outcome.UDP_HANDLER_ERROR] += 1
+                burst.ends[burst.taken - 1] = ENDS[Outcome.UDP_HANDLER_ERROR]
                 self._handler_raised(error)
                 if burst.clock() >= burst.deadline:
                     return
@@ -232,6 +233,7 @@ class Inet(TcpApi):
             try:
                 outcome = self._frame(frame)
                 counts[outcome] += 1
+                burst.ends[burst.taken - 1] = ENDS[outcome]
             except (SystemExit, KeyboardInterrupt):
                 counts[Outcome.UDP_HANDLER_ERROR] += 1
                 raise
