@@ -7,7 +7,7 @@ interrupt together and count what the wire offered.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Protocol
 
 from asyncnic.devices.host import SharedHost
@@ -25,6 +25,8 @@ class PacketOptions:
     """Whether frames go straight to the interface's driver, past the host's queueing discipline."""
     addresses: Sequence[IPv4Interface | IPv6Interface] = ()
     """A station of our own: its addresses, with their prefixes."""
+    prefixes: Sequence[IPv4Network | IPv6Network] = ()
+    """Prefixes all of whose addresses are its own besides."""
     host: SharedHost | None = None
     """The interface's own addresses: what is shared with the kernel, which keeps them."""
 

@@ -150,7 +150,8 @@ def packet_options(settings: Settings) -> PacketOptions:
     return PacketOptions(
         ring=settings.packet_ring,
         qdisc_bypass=settings.packet_qdisc_bypass,
-        addresses=settings.address if inet else (),
+        addresses=settings.own_addresses if inet else (),
+        prefixes=settings.prefixes if inet else (),
         host=SharedHost() if inet and settings.device.startswith("packet:") and not settings.address else None,
     )
 

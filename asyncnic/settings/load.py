@@ -19,6 +19,7 @@ from asyncnic import devices
 from asyncnic.errors import SettingsError
 from asyncnic.lanes.rules import parse_lanes
 from asyncnic.linux.files import read_file
+from asyncnic.settings import values
 from asyncnic.settings.knobs import by_lane
 from asyncnic.settings.model import (
     LIVE,
@@ -192,6 +193,7 @@ def _consistent(settings: Settings) -> Settings:
     """
     if settings.stack == "inet" and not settings.address and not settings.device.startswith("packet:"):
         raise SettingsError(f"{settings.origin('address')}: --stack inet needs an address")
+    _check_any(settings)
     if settings.stack == "kernel" and settings.device.partition(":")[2] == settings.kernel_if:
         raise SettingsError(f"{settings.origin('kernel_if')}: must differ from --device {settings.device}")
     if len({address.ip for address in settings.address}) < len(settings.address):
@@ -224,6 +226,34 @@ def _consistent(settings: Settings) -> Settings:
                     f"{settings.origin(name)}: there is no lane {shown(lane)}: use {_listed(tuple(lanes))}"
                 )
     return settings
+
+
+def _check_any(settings: Settings) -> None:
+    """Prefixes where they may be, and only there.
+
+    Raises:
+        SettingsError: somewhere else.
+    """
+    for one in settings.address if not settings.any else settings.own_addresses:
+        try:
+            values.interface(str(one))
+        except ValueError as error:
+            raise SettingsError(f"{settings.origin('address')}: {error}") from None
+    if settings.any:
+        if settings.stack != "inet":
+            raise SettingsError(f"{settings.origin('any')}: needs --stack inet")
+        if not settings.address:
+            raise SettingsError(
+                f"{settings.origin('any')}: {settings.device} has the interface's own addresses: give it "
+                "prefixes, like --address 198.51.100.0/24"
+            )
+        if not settings.prefixes:
+            raise SettingsError(f"{settings.origin('any')}: needs an --address that is a prefix, like 198.51.100.0/24")
+        if settings.workers > 1 and not settings.any_passive:
+            # Each worker would hear a part of what the link says of who has which address.
+            raise SettingsError(f"{settings.origin('any')}: needs --workers 1, or --any-passive")
+    elif settings.any_passive:
+        raise SettingsError(f"{settings.origin('any_passive')}: needs --any")
 
 
 def _with_own_address(settings: Settings) -> Settings:

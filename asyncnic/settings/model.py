@@ -6,6 +6,7 @@ values: they open nothing and never change. What may change while frames flow is
 """
 
 import typing
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -21,6 +22,7 @@ from pydantic.fields import FieldInfo
 
 from asyncnic import devices
 from asyncnic.settings import values
+from asyncnic.settings.hosts import OfHosts
 from asyncnic.settings.knobs import KNOBS, Knob, Knobs
 from asyncnic.settings.packet import OfPacket
 from asyncnic.settings.recorder import OfRecorder
@@ -59,11 +61,11 @@ class _OfTheNic(BaseModel):
     mtu: Annotated[int, BeforeValidator(values.whole_within(68, 1500))] = Field(
         1500, title="OCTETS", description="largest packet in a frame, in octets, 68 to 1500"
     )
-    address: tuple[Annotated[Interface, BeforeValidator(values.interface)], ...] = Field(
+    address: tuple[Annotated[Interface, BeforeValidator(values.interface_or_prefix)], ...] = Field(
         (values.interface("192.0.2.2/24"),),
         title="ADDRESS/PREFIX",
         description="address of the inet stack, IPv4 or IPv6 (repeatable); on packet:INTERFACE none is needed: it has "
-        "the interface's own, and of its frames only those for our ports",
+        "the interface's own, and of its frames only those for our ports; with --any, whole prefixes too",
     )
     host_address: Annotated[Interface | None, BeforeValidator(values.interface_or_none)] = Field(
         values.interface("192.0.2.1/24"),
@@ -114,11 +116,11 @@ def _setting(name: str, knob: Knob) -> tuple[Any, Any]:
 _STANDARD = Knobs()
 if TYPE_CHECKING:
 
-    class _WithKnobs(OfRecorder, OfTcp, OfPacket, _OfTheNic): ...
+    class _WithKnobs(OfRecorder, OfTcp, OfPacket, OfHosts, _OfTheNic): ...
 else:
     _WithKnobs = create_model(
         "_WithKnobs",
-        __base__=(OfRecorder, OfTcp, OfPacket, _OfTheNic),
+        __base__=(OfRecorder, OfTcp, OfPacket, OfHosts, _OfTheNic),
         **{name: _setting(name, knob) for name, knob in KNOBS.items()},
     )
 
@@ -152,6 +154,16 @@ class Settings(_WithKnobs):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def own_addresses(self) -> tuple[Interface, ...]:
+        """Those of `address` that are addresses."""
+        return tuple(one for one in self.address if not (self.any and values.is_prefix(one)))
+
+    @property
+    def prefixes(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Those of `address` that are whole prefixes, all of whose hosts we are."""
+        return tuple(one.network for one in self.address if self.any and values.is_prefix(one))
 
     def origin(self, name: str) -> str:
         """What the user typed to get setting `name`, for an error that arises later; the default as a flag."""

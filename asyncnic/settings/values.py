@@ -13,6 +13,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any, TypeVar
 
 Interface = IPv4Interface | IPv6Interface
+_INTERFACES = (IPv4Interface, IPv6Interface)
 
 _UNITS = {"s": 0, "ms": 3, "us": 6}
 """Places of the decimal point between a unit and the second."""
@@ -148,6 +149,21 @@ def interface(value: object) -> Interface:
     if found.version == 4 and network.prefixlen < 31 and found.ip in (network[0], network[-1]):
         raise ValueError(f"must be the address of a host: it is the network's or the broadcast's of {network}")
     return found
+
+
+def interface_or_prefix(value: object) -> Interface:
+    """As `interface`, or a whole prefix, like 198.51.100.0/24."""
+    try:
+        found = ipaddress.ip_interface(str(value).strip() if not isinstance(value, _INTERFACES) else value)
+    except ValueError:
+        return interface(value)
+    whole = is_prefix(found) and not (found.ip.is_multicast or found.ip.is_unspecified or found.ip.is_loopback)
+    return found if whole and "/" in str(value) else interface(value)
+
+
+def is_prefix(given: Interface) -> bool:
+    """Whether what was given with its prefix length is the first address of more than one."""
+    return given.ip == given.network.network_address and given.network.prefixlen < given.max_prefixlen
 
 
 def interface_or_none(value: object) -> Interface | None:

@@ -5,7 +5,7 @@ A new stack is one module (or folder) in `asyncnic.stacks` with a `SPEC`: `--sta
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -112,6 +112,18 @@ class StackSettings(Protocol):
     def stack(self) -> str: ...
     @property
     def address(self) -> Sequence[IPv4Interface | IPv6Interface]: ...
+    @property
+    def own_addresses(self) -> Sequence[IPv4Interface | IPv6Interface]:
+        """Those of `address` that are addresses."""
+
+    @property
+    def prefixes(self) -> Sequence[IPv4Network | IPv6Network]:
+        """Those that are whole prefixes."""
+
+    @property
+    def any_hosts(self) -> int: ...
+    @property
+    def any_passive(self) -> bool: ...
     @property
     def service(self) -> Sequence[str]: ...
     @property

@@ -109,8 +109,9 @@ class PacketDevice:
         """What may come in now; None: everything."""
         if self._host is not None:
             return filters.of_ports(self._host.ports("udp"), self._host.ports("tcp"))
-        if self._options.packet.addresses:
-            return filters.of_station(self._options.packet.addresses, self._mac)
+        packet = self._options.packet
+        if packet.addresses or packet.prefixes:
+            return filters.of_station(packet.addresses, self._mac, packet.prefixes)
         return None
 
     def no_link(self) -> str:

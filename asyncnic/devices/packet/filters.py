@@ -7,15 +7,16 @@ interfaces of their own). Nothing here opens a socket.
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 Interface = IPv4Interface | IPv6Interface
+Network = IPv4Network | IPv6Network
 
 # linux/bpf_common.h; jumps go forward, over so many instructions.
 _LOAD_WORD, _LOAD_HALF, _LOAD_OCTET = 0x20, 0x28, 0x30
 _LOAD_HALF_INDEXED, _LOAD_IPV4_HEADER_LENGTH = 0x48, 0xB1
 _IF_EQUAL, _IF_ABOVE, _IF_SET, _GO = 0x15, 0x25, 0x45, 0x05
-_RETURN = 0x06
+_RETURN, _AND = 0x06, 0x54
 _PACKET_TYPE, _VLAN_TAG_PRESENT = 0xFFFF_F000 + 4, 0xFFFF_F000 + 48
 """Loads that look beside the frame (SKF_AD_OFF, linux/filter.h)."""
 _MULTICAST = 2
@@ -69,16 +70,19 @@ def of_ports(udp: Iterable[int], tcp: Iterable[int]) -> bytes:
     return code.encoded()
 
 
-def of_station(addresses: Sequence[Interface], mac: bytes) -> bytes:
+def of_station(addresses: Sequence[Interface], mac: bytes, prefixes: Sequence[Network] = ()) -> bytes:
     """Frames for a station with these addresses, untagged: what goes to one of them (or to the link-local one that an
-    IPv6 host has besides) or to a group that they are in, and ARP that asks for one or answers to it.
+    IPv6 host has besides) or to a group that they are in, and ARP that asks for one or answers to it. With prefixes,
+    all of whose addresses are its own, all ARP, and all groups in which IPv6 addresses are asked for.
     """
     own = [interface.packed for interface in addresses]
     groups: set[bytes] = set()
     for interface in addresses:
         if isinstance(interface, IPv4Interface):
             groups |= {_ALL_HOSTS, _LIMITED_BROADCAST, interface.network.broadcast_address.packed}
-    if any(len(address) == 16 for address in own):
+    for prefix in prefixes:
+        groups |= {_ALL_HOSTS, _LIMITED_BROADCAST} if prefix.version == 4 else {_ALL_NODES}
+    if any(len(address) == 16 for address in own) or any(prefix.version == 6 for prefix in prefixes):
         own.append(b"\xfe\x80" + bytes(6) + bytes((mac[0] ^ 2,)) + mac[1:3] + b"\xff\xfe" + mac[3:])
         groups |= {_ALL_NODES, *(_SOLICITED_NODE + address[13:] for address in own if len(address) == 16)}
     everything = [*own, *sorted(groups)]
@@ -87,6 +91,8 @@ def of_station(addresses: Sequence[Interface], mac: bytes) -> bytes:
     code.load(_LOAD_HALF, 12)
     code.unless(_IF_EQUAL, _ARP, "no ARP")
     code.load(_LOAD_WORD, 38)
+    if any(prefix.version == 4 for prefix in prefixes):  # what others say of their addresses is for us to hear
+        code.accept()
     for address in own:
         if len(address) == 4:
             code.accept_if(int.from_bytes(address, "big"))
@@ -97,16 +103,21 @@ def of_station(addresses: Sequence[Interface], mac: bytes) -> bytes:
     for address in everything:
         if len(address) == 4:
             code.accept_if(int.from_bytes(address, "big"))
+    for prefix in prefixes:
+        if prefix.version == 4:
+            code.load(_LOAD_WORD, 30)
+            code.append(_AND, int(prefix.netmask))
+            code.accept_if(int(prefix.network_address))
     code.drop()
     code.label("no IPv4")
     code.unless(_IF_EQUAL, _IPV6, "no IP")
+    for number, prefix in enumerate(prefixes):
+        if prefix.version == 6:
+            code.masked(38, prefix.network_address.packed, prefix.netmask.packed, f"not in {number}")
+            code.masked(38, _SOLICITED_NODE + bytes(3), b"\xff" * 13 + bytes(3), f"does not ask {number}")
     for number, address in enumerate(everything):
         if len(address) == 16:
-            for part in range(0, 16, 4):
-                code.load(_LOAD_WORD, 38 + part)
-                code.unless(_IF_EQUAL, int.from_bytes(address[part : part + 4], "big"), f"not {number}")
-            code.accept()
-            code.label(f"not {number}")
+            code.masked(38, address, b"\xff" * 16, f"not {number}")
     code.label("no IP")
     code.drop()
     return code.encoded()
@@ -157,6 +168,17 @@ class _Code:
 
     def drop(self) -> None:
         self.append(_RETURN, 0)
+
+    def masked(self, offset: int, value: bytes, mask: bytes, label: str) -> None:
+        """Accept where octets are `value` under `mask`, both 16 octets; else go on."""
+        for part in range(0, 16, 4):
+            wanted, bits = (int.from_bytes(octets[part : part + 4], "big") for octets in (value, mask))
+            if bits:
+                self.load(_LOAD_WORD, offset + part)
+                self.append(_AND, bits)
+                self.unless(_IF_EQUAL, wanted, label)
+        self.accept()
+        self.label(label)
 
     def untagged(self) -> None:
         self.load(_LOAD_OCTET, _VLAN_TAG_PRESENT)

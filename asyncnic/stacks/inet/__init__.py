@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def _make(settings: StackSettings) -> StackFactory:
+    from asyncnic.stacks.inet.prefixes import AnyHosts
     from asyncnic.stacks.inet.services import parse_service
     from asyncnic.stacks.inet.skin import InetStack
     from asyncnic.stacks.inet.tcp.config import Config
@@ -37,9 +38,12 @@ def _make(settings: StackSettings) -> StackFactory:
         memory=settings.tcp_memory,
     )
 
+    hosts = AnyHosts(tuple(settings.prefixes), settings.any_hosts, settings.any_passive)
+
     def make(nic: "Nic") -> Stack:
         page.numbers = lambda: nic.ledger().as_json()
-        return InetStack(nic, settings.address, services, tcp=tcp, host=nic.host, origin=settings.origin("service"))
+        own, host, origin = settings.own_addresses, nic.host, settings.origin("service")
+        return InetStack(nic, own, services, tcp=tcp, host=host, origin=origin, hosts=hosts)
 
     return make
 

@@ -6,6 +6,8 @@ No routes and no life cycle: life.py says which addresses are in use.
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Interface, IPv6Interface
 
+from asyncnic.stacks.inet.prefixes import Prefixes
+
 Interface = IPv4Interface | IPv6Interface
 
 LIMITED_BROADCAST = b"\xff" * 4
@@ -50,14 +52,25 @@ class Addresses:
         interfaces: addresses with their prefixes, all of one family.
         tentative: they must be found unique before they are used.
         gateway: of the family, 4 or 16 octets; None: there is none.
+        prefixes: all of whose addresses are ours besides.
 
     `usable` and `tentative` are disjoint sets of addresses as octets; `groups` are the multicast and broadcast
     addresses that this host listens to. `on_change` is called when one begins or ceases to be used.
     """
 
-    __slots__ = ("_broadcasts", "_gateway", "_networks", "_sources", "groups", "on_change", "tentative", "usable")
+    __slots__ = (
+        *("_broadcasts", "_gateway", "_networks", "_sources"),
+        *("groups", "on_change", "prefixes", "tentative", "usable"),
+    )
 
-    def __init__(self, interfaces: Iterable[Interface], tentative: bool = False, gateway: bytes | None = None) -> None:
+    def __init__(
+        self,
+        interfaces: Iterable[Interface],
+        tentative: bool = False,
+        gateway: bytes | None = None,
+        prefixes: Prefixes | None = None,
+    ) -> None:
+        self.prefixes = prefixes or None
         self.on_change: Callable[[], None] = _nothing
         self.usable: dict[bytes, None] = {}
         self.tentative: dict[bytes, None] = {}
@@ -84,9 +97,22 @@ class Addresses:
                 if interface.network.prefixlen < 31:  # RFC 3021: a /31 has no broadcast address
                     self._broadcasts.add(interface.network.broadcast_address.packed)
         self.groups |= self._broadcasts
+        if self.prefixes is not None:
+            versions = {network.version for network in self.prefixes.networks}
+            self.groups |= {ALL_NODES} if 6 in versions else {ALL_HOSTS, LIMITED_BROADCAST}
 
     def __bool__(self) -> bool:
-        return bool(self.usable or self.tentative)
+        return bool(self.usable or self.tentative or self.prefixes)
+
+    def owns(self, address: bytes) -> bool:
+        """Whether an address is in use as ours: one by itself, or one of a prefix."""
+        return address in self.usable or (self.prefixes is not None and address in self.prefixes)
+
+    def hears(self, group: bytes) -> bool:
+        """Whether we listen to a multicast or broadcast address."""
+        return group in self.groups or (
+            self.prefixes is not None and len(group) == 16 and self.prefixes.solicits(group)
+        )
 
     def become(self, address: bytes, usable: bool, tentative: bool = False) -> bool:
         """Have an address of ours in use, tentative, or neither; whether that is a change."""
@@ -110,7 +136,7 @@ class Addresses:
 
         IPv4-mapped addresses are none on a wire: nobody could tell whom an answer would go to.
         """
-        if address in self.usable:
+        if self.owns(address):
             return False
         if len(address) == 4:
             return 0 < address[0] < 224 and address[0] != 127 and not self.is_broadcast(address)
@@ -119,7 +145,9 @@ class Addresses:
     def on_link(self, address: bytes) -> bool:
         """Whether an address can be reached without a router."""
         number = int.from_bytes(address, "big")
-        return any(number & mask == network for network, mask in self._networks.values())
+        return any(number & mask == network for network, mask in self._networks.values()) or (
+            self.prefixes is not None and self.prefixes.covers(address)
+        )
 
     def source_for(self, target: bytes) -> bytes | None:
         """The usable address to send to `target` from; None where there is none.

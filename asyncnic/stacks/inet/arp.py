@@ -1,7 +1,7 @@
 """ARP for IPv4 over Ethernet (RFC 826, RFC 5227): packets and what they mean. The cache is neighbours.py.
 
 No proxy ARP and no reverse ARP. When an address is announced or defended says life.py: addresses are configured, so
-none is probed for, and a conflict is not yielded to (RFC 5227 section 2.4, case c).
+none is probed for, and a conflict is not yielded to (RFC 5227 section 2.4, case c). Those of a prefix are: prefixes.py.
 """
 
 import struct
@@ -46,6 +46,12 @@ class Arp:
         source = self._addresses.source_for(address)
         if source is not None:
             self._send(_REQUEST, mac or BROADCAST, source, _NOBODY, address)
+        elif self._addresses.prefixes is not None:  # none of its addresses is more ours than another
+            self._send(_REQUEST, mac or BROADCAST, bytes(4), _NOBODY, address)
+
+    def probe(self, address: bytes) -> None:
+        """Ask whether another host has an address (RFC 5227 section 2.1.1)."""
+        self._send(_REQUEST, BROADCAST, bytes(4), _NOBODY, address)
 
     def input(self, payload: memoryview, neighbours: Neighbours, now: float) -> Outcome:
         """Take an ARP packet (Ethernet payload, padding included)."""
@@ -54,24 +60,35 @@ class Arp:
         *kinds, operation, mac, sender, _, wanted = _PACKET.unpack_from(payload)
         if tuple(kinds) != _ETHERNET_IPV4 or operation not in (_REQUEST, _REPLY) or not is_station(mac):
             return Outcome.ARP_MALFORMED
-        ours = self._addresses.usable
+        ours = self._addresses
         if mac == self._link.mac:
             return Outcome.ARP_IGNORED
-        if sender in ours:
+        if sender in ours.usable:
             self._claimed(sender, mac, now)
             return Outcome.ARP_CONFLICT
+        if ours.prefixes is not None:
+            claimed = sender if any(sender) else wanted  # a probe is the first word of who is about to use it
+            if claimed not in ours.usable and ours.prefixes.covers(claimed):
+                ours.prefixes.theirs(claimed, now)
         if not self._addresses.is_host(sender):
             if any(sender):  # 0.0.0.0 is a probe (RFC 5227)
                 return Outcome.ARP_MALFORMED
         elif self._addresses.on_link(sender):
             # RFC 826: whoever asks us will be answered to, so it may enter; others only refresh what is there.
-            neighbours.learn(sender, mac, now, create=wanted in ours and operation == _REQUEST)
+            neighbours.learn(sender, mac, now, create=ours.owns(wanted) and operation == _REQUEST)
         if operation == _REPLY:
             return Outcome.ARP_REPLY
-        if wanted not in ours:
+        if not ours.owns(wanted):
             return Outcome.ARP_IGNORED
-        self._send(_REPLY, mac, wanted, mac, sender)
+        if wanted in ours.usable or self._may_answer(mac, wanted, sender, now):
+            self._send(_REPLY, mac, wanted, mac, sender)
         return Outcome.ARP_REQUEST
+
+    def _may_answer(self, mac: bytes, wanted: bytes, sender: bytes, now: float) -> bool:
+        prefixes = self._addresses.prefixes
+        return prefixes is not None and prefixes.asked(
+            wanted, lambda: self._send(_REPLY, mac, wanted, mac, sender), now
+        )
 
     def _send(self, operation: int, frame_target: bytes, source: bytes, mac: bytes, target: bytes) -> None:
         packet = _PACKET.pack(*_ETHERNET_IPV4, operation, self._link.mac, source, mac, target)

@@ -64,6 +64,7 @@ class Endpoint(asyncio.DatagramTransport):
         reuse_port: whether the port may be shared with others who say so.
         waiting: endpoints with unsent datagrams, in order; whoever learns of room calls their `flush`.
         totals: counts `datagrams_dropped`.
+        held: told when it closes, by who has the port and finds the endpoint by itself; None: `udp` gives the port.
 
     Raises:
         OSError: EADDRINUSE; EACCES for a peer that is a broadcast address, where that is not allowed.
@@ -82,6 +83,7 @@ class Endpoint(asyncio.DatagramTransport):
         reuse_port: bool,
         waiting: "dict[Endpoint, None]",
         totals: Totals,
+        held: "Callable[[Endpoint], None] | None" = None,
     ) -> None:
         if remote is not None and not allow_broadcast and broadcast(remote[0]):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -95,9 +97,10 @@ class Endpoint(asyncio.DatagramTransport):
         self._broadcast = broadcast
         self._waiting = waiting
         self._totals = totals
+        self._held = held
         self._address = local[0]
         self._anywhere = local[0] == WILDCARDS[len(local[0])]
-        self._port = udp.open(self, local[0], local[1])
+        self._port = udp.open(self, local[0], local[1]) if held is None else local[1]
         self._connected: Route | None = None if remote is None else (*remote, local[0])
         self._routes: dict[Address, Route] = {}
         self._buffer: deque[tuple[bytes, Route]] = deque()
@@ -113,6 +116,11 @@ class Endpoint(asyncio.DatagramTransport):
         if remote is not None:
             names["peername"] = socket_address(*remote)
         super().__init__({**names, "socket": SocketView(self, names["sockname"], names.get("peername"))})
+
+    @property
+    def local(self) -> bytes:
+        """The address that it is bound to, 4 or 16 octets; may be the wildcard."""
+        return self._address
 
     @property
     def receive(self) -> Callable[[bytes, Address], None]:
@@ -201,7 +209,11 @@ class Endpoint(asyncio.DatagramTransport):
         self._closing = True
         if self._sender is not None:
             self._sender.closed = True
-        self._udp.close(self, self._address, self._port)
+        if self._held is None:
+            self._udp.close(self, self._address, self._port)
+        else:
+            self._held(self)
+            self._udp.forget()
         if not self._buffer:
             self._end()
 

@@ -11,6 +11,7 @@ from asyncnic.stacks.inet.life import Changed, Lives
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import ICMP, TCP, UDP, Packet
+from asyncnic.stacks.inet.prefixes import Prefixes
 from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.udp import Udp
 
@@ -27,9 +28,10 @@ class Host4:
         totals: counts what is not a frame's end.
         changed: see `Lives`.
         kept: see `keeper` of `Inet`.
+        prefixes: all of whose addresses are ours besides.
     """
 
-    __slots__ = ("_arp", "_icmp", "_ip", "_kept", "addresses", "hops", "lives")
+    __slots__ = ("_arp", "_icmp", "_ip", "_kept", "addresses", "hops", "lives", "prefixes")
 
     def __init__(
         self,
@@ -42,10 +44,13 @@ class Host4:
         totals: Totals,
         changed: Changed,
         kept: bool,
+        prefixes: Prefixes,
     ) -> None:
         self._kept = kept
-        self.addresses = Addresses(interfaces, gateway=gateway)
+        self.addresses = Addresses(interfaces, gateway=gateway, prefixes=prefixes)
+        self.prefixes = prefixes
         self._arp = Arp(link, self.addresses, self._claimed)
+        prefixes.probe = self._arp.probe
         self.lives = Lives(self.addresses, 0, self._arp.announce, self._arp.announce, totals, changed)
         self.hops = NextHops(link, IPV4, self.addresses, gateway, self._arp.solicit, totals, udp.forget_ways, kept)
         self._ip = Ipv4(self.addresses, self.hops, mtu, totals)
@@ -83,7 +88,12 @@ class Host4:
         """Run the timers; when to come back."""
         for packet in self._ip.poll(now):
             self._icmp.reassembly_timeout(packet, now)
-        dues = (self.lives.poll(now), self.hops.neighbours.poll(now), self._ip.reassembly.due())
+        dues = (
+            self.lives.poll(now),
+            self.prefixes.poll(now),
+            self.hops.neighbours.poll(now),
+            self._ip.reassembly.due(),
+        )
         return min((due for due in dues if due is not None), default=None)
 
     def _claimed(self, address: bytes, mac: bytes, now: float) -> None:

@@ -12,6 +12,7 @@ from asyncnic.stacks.inet.ndp import Ndp
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import ICMPV6, TCP, UDP, Packet
+from asyncnic.stacks.inet.prefixes import Prefixes
 from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.udp import Udp
 
@@ -29,9 +30,10 @@ class Host6:
         transmits: solicitations by which an address is found unique before it is used.
         changed: see `Lives`.
         kept: see `keeper` of `Inet`.
+        prefixes: all of whose addresses are ours besides.
     """
 
-    __slots__ = ("_icmp", "_ip", "_kept", "_mld", "_ndp", "addresses", "hops", "lives")
+    __slots__ = ("_icmp", "_ip", "_kept", "_mld", "_ndp", "addresses", "hops", "lives", "prefixes")
 
     def __init__(
         self,
@@ -45,13 +47,16 @@ class Host6:
         transmits: int,
         changed: Changed,
         kept: bool,
+        prefixes: Prefixes,
     ) -> None:
         self._kept = kept
         own = list(interfaces)
-        if own and not kept and not any(is_link_local(interface.packed) for interface in own):
+        if (own or prefixes) and not kept and not any(is_link_local(interface.packed) for interface in own):
             own.insert(0, link_local(link.mac))
-        self.addresses = Addresses(own, not kept, gateway)
+        self.addresses = Addresses(own, not kept, gateway, prefixes)
+        self.prefixes = prefixes
         self._ndp = Ndp(link, self.addresses, self._claimed)
+        prefixes.probe = self._ndp.probe
         self._mld = Mld(link, self.addresses)
         self.lives = Lives(
             self.addresses, 0 if kept else transmits, self._ndp.probe, self._ndp.announce, totals, changed
@@ -98,7 +103,7 @@ class Host6:
         for packet in self._ip.poll(now):
             self._icmp.reassembly_timeout(packet, now)
         local = self._local()
-        dues = [self.lives.poll(now)]
+        dues = [self.lives.poll(now), self.prefixes.poll(now)]
         if self._local() and not local and not self._kept:
             self._mld.join(now)  # once more, from an address (RFC 3590)
         dues += (self._mld.poll(now), self.hops.neighbours.poll(now), self._ip.reassembly.due())

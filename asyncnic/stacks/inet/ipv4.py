@@ -77,7 +77,7 @@ class Ipv4:
 
     def owns(self, address: bytes) -> bool:
         """See `IpLayer`."""
-        return address in self._addresses.usable
+        return self._addresses.owns(address)
 
     @property
     def header_size(self) -> int:
@@ -141,10 +141,13 @@ class Ipv4:
             return Outcome.IPV4_BAD_HEADER
         if not sound(data[:size]):
             return Outcome.IPV4_BAD_CHECKSUM
-        group = link_group or target in self._addresses.groups
-        if target not in self._addresses.groups and (target not in self._addresses.usable or link_group):
+        ours = self._addresses
+        group = link_group or target in ours.groups
+        if target not in ours.groups and (not ours.owns(target) or link_group):
             return Outcome.IPV4_NOT_OURS
-        if not self._addresses.is_host(source):
+        if not ours.is_host(source):
+            if ours.prefixes is not None and ours.prefixes.covers(source):
+                ours.prefixes.suspect(source, now)
             return Outcome.IPV4_BAD_SOURCE
         packet = Packet(source, target, protocol, data[size:total], data[:total], group, hop_limit, mac)
         if size > HEADER and (verdict := self._options(packet, data[:size], now)) is not None:

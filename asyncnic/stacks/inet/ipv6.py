@@ -74,7 +74,7 @@ class Ipv6:
 
     def owns(self, address: bytes) -> bool:
         """See `IpLayer`."""
-        return address in self._addresses.usable
+        return self._addresses.owns(address)
 
     @property
     def header_size(self) -> int:
@@ -139,15 +139,16 @@ class Ipv6:
         if HEADER + length > len(data):
             return Outcome.IPV6_BAD_HEADER
         ours = self._addresses
-        if target not in ours.usable and target not in ours.groups:  # a tentative address takes nothing (RFC 4862)
+        group = ours.hears(target)
+        if not group and not ours.owns(target):  # a tentative address takes nothing (RFC 4862)
             return Outcome.IPV6_NOT_OURS
         if ours.is_host(source):
             self._hops.heard(source, mac)
-        elif any(source) and source not in ours.usable:
+        elif any(source) and not ours.owns(source):
             return Outcome.IPV6_BAD_SOURCE
         whole = data[: HEADER + length]
-        group = link_group or target in ours.groups
-        return self._follow(Packet(source, target, protocol, whole[HEADER:], whole, group, hop_limit, mac), now)
+        packet = Packet(source, target, protocol, whole[HEADER:], whole, link_group or group, hop_limit, mac)
+        return self._follow(packet, now)
 
     def _follow(self, packet: Packet, now: float) -> Outcome:
         """Skip extension headers up to the upper-layer header, and hand over."""
@@ -187,6 +188,9 @@ class Ipv6:
 
     def _hand_over(self, packet: Packet, field: int, now: float) -> Outcome:
         if packet.protocol != ICMPV6 and not self.is_host(packet.source):  # discovery has other sources too
+            prefixes = self._addresses.prefixes
+            if prefixes is not None and prefixes.covers(packet.source):
+                prefixes.suspect(packet.source, now)
             return Outcome.IPV6_BAD_SOURCE
         handler = self.handlers.get(packet.protocol)
         if handler is not None:

@@ -22,6 +22,7 @@ NONCES = 32
 """Own questions that are known when they come back (RFC 7527)."""
 _SOLICITED, _OVERRIDE = 0x40, 0x20
 _SOURCE_MAC, _TARGET_MAC, _NONCE = 1, 2, 14
+_NONE = memoryview(b"")
 
 
 class Ndp:
@@ -79,7 +80,7 @@ class Ndp:
     def _solicitation(
         self, packet: Packet, wanted: bytes, mac: bytes | None, neighbours: Neighbours, now: float
     ) -> Outcome:
-        probe = packet.source == UNSPECIFIED
+        probe, prefixes = packet.source == UNSPECIFIED, self._addresses.prefixes
         if probe and (mac is not None or packet.target != solicited_node(wanted)):
             return Outcome.ICMPV6_BAD_DISCOVERY
         if wanted in self._addresses.tentative:
@@ -89,15 +90,24 @@ class Ndp:
             if probe:
                 self._advertise(wanted, ALL_NODES, _OVERRIDE, None)
             else:
-                if (
-                    mac is not None
-                    and self._addresses.is_host(packet.source)
-                    and self._addresses.on_link(packet.source)
-                ):
-                    neighbours.learn(packet.source, mac, now, create=True)
-                reply_to = mac or neighbours.lookup(packet.source) or packet.mac
-                self._advertise(wanted, packet.source, _SOLICITED | _OVERRIDE, reply_to)
+                self._answer(packet, wanted, mac, neighbours, now)
+        elif prefixes is not None:
+            claimed = wanted if probe else packet.source
+            if claimed not in self._addresses.usable and prefixes.covers(claimed):
+                prefixes.theirs(claimed, now)
+            if not probe and wanted in prefixes:
+                source, target, octets = packet.source, packet.target, packet.mac
+                asked = Packet(source, target, ICMPV6, _NONE, _NONE, packet.group, HOP_LIMIT, octets)
+                if prefixes.asked(wanted, lambda: self._answer(asked, wanted, mac, neighbours, now), now):
+                    self._answer(packet, wanted, mac, neighbours, now)
         return Outcome.ICMPV6_NEIGHBOUR_SOLICITATION
+
+    def _answer(self, packet: Packet, wanted: bytes, mac: bytes | None, neighbours: Neighbours, now: float) -> None:
+        """Tell who asked, and remember him."""
+        if mac is not None and self._addresses.is_host(packet.source) and self._addresses.on_link(packet.source):
+            neighbours.learn(packet.source, mac, now, create=True)
+        reply_to = mac or neighbours.lookup(packet.source) or packet.mac
+        self._advertise(wanted, packet.source, _SOLICITED | _OVERRIDE, reply_to)
 
     def _advertisement(
         self, packet: Packet, wanted: bytes, mac: bytes | None, neighbours: Neighbours, now: float
@@ -108,6 +118,8 @@ class Ndp:
         if wanted in self._addresses.tentative or wanted in self._addresses.usable:
             self._claimed(wanted, mac or packet.mac, now)
         else:
+            if self._addresses.prefixes is not None and self._addresses.prefixes.covers(wanted):
+                self._addresses.prefixes.theirs(wanted, now)
             known = neighbours.lookup(wanted)
             if mac is not None and (known is None or known == mac or flags & _OVERRIDE):
                 neighbours.learn(wanted, mac, now)

@@ -74,7 +74,7 @@ class NextHops:
             mac = multicast_mac(target)
         elif self._addresses.is_broadcast(target):
             mac = BROADCAST
-        elif target in self._addresses.usable or target in self._addresses.tentative:
+        elif self._addresses.owns(target) or target in self._addresses.tentative:
             mac = None  # there is no loopback here
         elif self._kept:
             mac = self._via.get(target, UNKNOWN)

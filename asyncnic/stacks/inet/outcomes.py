@@ -118,6 +118,9 @@ class Totals:
         "datagrams_dropped",
         "duplicate_addresses",
         "errors_limited",
+        "hosts_evicted",
+        "hosts_of_others",
+        "hosts_probed",
         "neighbours_evicted",
         "no_route",
         "reassembly_timeouts",
@@ -144,6 +147,12 @@ class Totals:
         """Addresses of ours that were not used, or no longer, for that."""
         self.addresses_announced = 0
         """Times that the link was told of an address of ours without having asked."""
+        self.hosts_probed = 0
+        """Questions whether another host has an address of a prefix that is ours as a whole."""
+        self.hosts_of_others = 0
+        """Times that an address of such a prefix was found to be another host's."""
+        self.hosts_evicted = 0
+        """Addresses of such a prefix that made room for others in a full table, their protocols with them."""
         self.datagrams_dropped = 0
         """Datagrams that an endpoint's full write buffer did not take."""
 

@@ -12,9 +12,10 @@ from asyncnic.errors import PrivilegeError, SettingsError
 from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.logs import fields
 from asyncnic.nic.burst import Burst
+from asyncnic.stacks.inet.prefixes import AnyHosts
 from asyncnic.stacks.inet.services import PortService, parse_service
 from asyncnic.stacks.inet.sockets import sockets, standing
-from asyncnic.stacks.inet.stack import Inet
+from asyncnic.stacks.inet.stack import NO_HOSTS, Inet
 from asyncnic.stacks.inet.tcp.config import Config
 from asyncnic.stacks.stack import Outcomes, Sockets, Stack, TcpStanding
 from asyncnic.tasks import beside
@@ -74,6 +75,7 @@ class InetStack(Stack):
         services: read or to be read by `parse_service`; each is served on the wildcard address of every configured
             family.
         gateways, tcp: see `Inet`.
+        hosts: see `Inet`.
         host: whose addresses they are, where the kernel keeps them; then `addresses` are not asked for.
         origin: what the user typed to get the services.
 
@@ -90,6 +92,7 @@ class InetStack(Stack):
         tcp: Config | None = None,
         host: SharedHost | None = None,
         origin: str = "--service",
+        hosts: AnyHosts = NO_HOSTS,
     ) -> None:
         self._nic = nic
         self._host = host
@@ -114,6 +117,7 @@ class InetStack(Stack):
             changed=_log_address,
             slots=nic.slots,
             keeper=host,
+            hosts=hosts,
         )
 
     async def set_up(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from asyncnic.stacks.inet.endpoint import Endpoint
+from asyncnic.stacks.inet.hosts import PrefixEndpoint
 from asyncnic.stacks.inet.peer import Address, socket_address
 from asyncnic.stacks.inet.tcp.accounts import own_of, peer_of
 from asyncnic.stacks.inet.tcp.congestion import UNLIMITED
@@ -26,7 +27,8 @@ def sockets(udp: Udp, tcp: Tcp, most: int, now: float) -> Sockets:
         most: how many to list.
         now: seconds, on the host's clock.
     """
-    endpoints = [receiver for receiver in udp.receivers() if isinstance(receiver, Endpoint)]
+    endpoints: list[Endpoint | PrefixEndpoint] = [one for one in udp.receivers() if isinstance(one, Endpoint)]
+    endpoints += [one for one in udp.prefixes() if isinstance(one, PrefixEndpoint)]
     places, half_open = tcp.listening.places, tcp.listening.half_open.entries
 
     def rows() -> Iterator[Socket]:

@@ -16,13 +16,15 @@ from asyncnic import hot
 from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet import fast
-from asyncnic.stacks.inet.addresses import is_multicast
+from asyncnic.stacks.inet.addresses import ALL_NODES, is_multicast
 from asyncnic.stacks.inet.endpoint import Endpoint, parse_address
 from asyncnic.stacks.inet.ethernet import ARP, IPV4, IPV6, Link, is_station, multicast_mac, parse
 from asyncnic.stacks.inet.host4 import Host4
 from asyncnic.stacks.inet.host6 import Host6
+from asyncnic.stacks.inet.hosts import PrefixEndpoint, parse_prefix
 from asyncnic.stacks.inet.life import Changed
 from asyncnic.stacks.inet.outcomes import ENDS, LABELS, Outcome, Totals
+from asyncnic.stacks.inet.prefixes import AnyHosts, Network, Prefixes
 from asyncnic.stacks.inet.tcp.api import TcpApi
 from asyncnic.stacks.inet.tcp.config import Config
 from asyncnic.stacks.inet.tcp.fast import tcp_burst
@@ -45,6 +47,7 @@ wait for it. No such frame is answered."""
 _udp_burst = hot.choose(fast.udp_burst)
 _DELIVERED = Outcome.UDP_DELIVERED.value
 """Looked up once for all: a member of an enumeration is dear to find."""
+NO_HOSTS = AnyHosts()
 _P = TypeVar("_P", bound=asyncio.DatagramProtocol)
 
 
@@ -64,6 +67,7 @@ class Inet(TcpApi):
         dad_transmits: solicitations by which an IPv6 address is found unique, a second apart, before it is used; 0:
             none.
         tcp: limits and habits of TCP.
+        hosts: prefixes all of whose addresses are ours besides.
         slots: descriptors behind `send`, for datagrams whose way is known; None: all go by `send`.
 
     `keeper` keeps the addresses besides us: it answers ARP, neighbour discovery and ICMP for them, routes what goes to
@@ -87,6 +91,7 @@ class Inet(TcpApi):
         changed: Changed = lambda address, state, claimant: None,
         slots: TransmitSlots | None = None,
         keeper: PortKeeper | None = None,
+        hosts: AnyHosts = NO_HOSTS,
     ) -> None:
         v4 = [address for address in addresses if isinstance(address, IPv4Interface)]
         v6 = [address for address in addresses if isinstance(address, IPv6Interface)]
@@ -94,7 +99,7 @@ class Inet(TcpApi):
             raise ValueError(f"mac {mac.hex(':')!r} is not a unicast MAC address of 6 octets")
         if not (1280 if v6 else 68) <= mtu <= 65535:
             raise ValueError(f"mtu {mtu} is out of range: IPv6 needs 1280 or more, IPv4 68")
-        if not addresses:
+        if not addresses and not hosts.networks:
             raise ValueError("a host needs an address")
         self.mac = mac
         self.totals = Totals()
@@ -106,14 +111,20 @@ class Inet(TcpApi):
         self._waiting: dict[Endpoint, None] = {}
         self._flows_until = clock() + FLOW_LIFETIME
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._any = hosts
         kept = keeper is not None
         self.udp = Udp(self.totals, slots, self._link.waiting, keeper)
         tcp_host = Tcp(tcp)
         totals, said = self.totals, self._changed
-        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, tcp_host, totals, said, kept)
-        self.v6 = Host6(
-            self._link, v6, _gateway(gateways, 6), mtu, self.udp, tcp_host, totals, dad_transmits, said, kept
+        v4_any, v6_any = (
+            Prefixes([one for one in hosts.networks if one.version == version], hosts.limit, hosts.passive, totals)
+            for version in (4, 6)
         )
+        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, tcp_host, totals, said, kept, v4_any)
+        self.v6 = Host6(
+            self._link, v6, _gateway(gateways, 6), mtu, self.udp, tcp_host, totals, dad_transmits, said, kept, v6_any
+        )
+        self.udp.factory_failed = self._handler_raised
         super().__init__(tcp_host, {4: self.v4.addresses, 16: self.v6.addresses}, clock)
         for host in (self.v4, self.v6):
             host.addresses.on_change = self.udp.forget_ways
@@ -132,6 +143,8 @@ class Inet(TcpApi):
 
     def multicast_macs(self) -> set[bytes]:
         """Multicast MAC addresses (6 octets) that the card must let through: all hosts, all nodes, solicited nodes."""
+        if self.v6.prefixes:  # the groups of all of their addresses: one for each bit of a card's hash filter, and more
+            return {b"\x33\x33\xff\x00\x00" + bytes((last,)) for last in range(256)} | {multicast_mac(ALL_NODES)}
         groups = self.v4.addresses.groups | self.v6.addresses.groups
         return {multicast_mac(group) for group in groups if is_multicast(group)}
 
@@ -148,7 +161,8 @@ class Inet(TcpApi):
 
     def addresses(self) -> dict[str, str]:
         """Each address as text, and its state: "tentative", "preferred" or "duplicate"."""
-        return {**self.v4.lives.states(), **self.v6.lives.states()}
+        prefixes = {str(network): "preferred" for network in self._any.networks}
+        return {**self.v4.lives.states(), **self.v6.lives.states(), **prefixes}
 
     def trouble(self) -> str:
         """Why the host is not reached at all of its addresses, in one line; empty: it is."""
@@ -185,6 +199,8 @@ class Inet(TcpApi):
     def close(self) -> None:
         """Abort every endpoint and connection: their protocols get `connection_lost`."""
         self.stop_tcp()
+        for prefix in self.udp.prefixes():
+            prefix.abort()
         for receiver in self.udp.receivers():
             if isinstance(receiver, Endpoint):
                 receiver.abort()
@@ -259,7 +275,9 @@ class Inet(TcpApi):
 
         Hosts are numeric, so `flags` of name resolution mean nothing. "0.0.0.0" takes what comes to any IPv4 address,
         "::" to any IPv6 address (only). `reuse_port` lets several endpoints share a port if all of them say so; each
-        peer's datagrams go to one of them.
+        peer's datagrams go to one of them. A prefix of `AnyHosts` takes what comes to any of its addresses: each has a
+        protocol and a transport of its own from its first datagram on. The one returned is the first such protocol,
+        and a transport that closes all.
 
         Raises:
             ValueError: neither address nor family is given, the families differ, or `sock`, which is the kernel's.
@@ -271,6 +289,8 @@ class Inet(TcpApi):
         if proto not in (0, socket.IPPROTO_UDP):
             raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
         loop = asyncio.get_running_loop()
+        if local_addr is not None and (prefix := parse_prefix(local_addr[0])) is not None:
+            return self._create_hosts(loop, protocol_factory, prefix, local_addr[1], remote_addr)
         remote = None if remote_addr is None else parse_address(remote_addr)
         if local_addr is not None:
             local = parse_address(local_addr)
@@ -284,27 +304,59 @@ class Inet(TcpApi):
             raise ValueError("can not get address information: local and remote address are of different families")
         addresses = self.v4.addresses if len(local[0]) == 4 else self.v6.addresses
         if local[0] != WILDCARDS[len(local[0])]:
-            if local[0] not in addresses.usable and local[0] not in addresses.tentative:
+            if not addresses.owns(local[0]) and local[0] not in addresses.tentative:
                 raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
         elif remote is not None:
             local = addresses.source_for(remote[0]) or local[0], local[1]
         protocol = protocol_factory()
-        endpoint = Endpoint(
-            self.udp,
-            loop,
-            self._clock,
-            protocol,
-            local,
-            remote,
-            addresses.is_broadcast,
-            bool(allow_broadcast),
-            bool(reuse_port),
-            self._waiting,
-            self.totals,
-        )
+        endpoint = self._endpoint(loop, protocol, local, remote, bool(allow_broadcast), bool(reuse_port))
         self._loop = loop
         endpoint.start()
         return endpoint, protocol
+
+    def _endpoint(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        protocol: asyncio.DatagramProtocol,
+        local: tuple[bytes, int],
+        remote: tuple[bytes, int] | None = None,
+        allow_broadcast: bool = False,
+        reuse_port: bool = False,
+        held: Callable[[Endpoint], None] | None = None,
+    ) -> Endpoint:
+        is_broadcast = (self.v4 if len(local[0]) == 4 else self.v6).addresses.is_broadcast
+        return Endpoint(
+            *(self.udp, loop, self._clock, protocol, local, remote, is_broadcast),
+            *(allow_broadcast, reuse_port, self._waiting, self.totals, held),
+        )
+
+    def _create_hosts(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        factory: Callable[[], _P],
+        prefix: Network,
+        port: int,
+        remote: object,
+    ) -> tuple[asyncio.DatagramTransport, _P]:
+        if remote is not None:
+            raise ValueError("a whole prefix is connected to nobody: give remote_addr or a prefix")
+        if not 1 <= port <= 65535:
+            raise ValueError("a whole prefix needs a port from 1 to 65535")
+        if not any(prefix.network_address in one and prefix.prefixlen >= one.prefixlen for one in self._any.networks):
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        protocol = factory()
+
+        def make(
+            one: asyncio.DatagramProtocol, address: bytes, number: int, closed: Callable[[Endpoint], None]
+        ) -> Endpoint:
+            return self._endpoint(loop, one, (address, number), held=closed)
+
+        hosts = PrefixEndpoint(
+            *(prefix, port, factory, protocol, make, self.udp.close_prefix, self._any.limit, self.totals)
+        )
+        self.udp.open_prefix(hosts)
+        self._loop = loop
+        return hosts, protocol
 
     def _frame(self, frame: memoryview) -> Outcome:
         parts = parse(frame)

@@ -1,14 +1,15 @@
 """UDP (RFC 768) over both families: checks, demultiplexing, flow cache, sending. What applications hold is endpoint.py.
 
 A port of an address belongs to one endpoint, or to several that all share it: each peer has one of them. The wildcard
-address takes what no particular address does. A "::" endpoint takes IPv6 only.
+address takes what no particular address does. A "::" endpoint takes IPv6 only. The port of a prefix belongs to one that
+has a receiver for each of its addresses.
 """
 
 import errno
 import os
 import random
 import struct
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from typing import Any, Protocol
 
 from asyncnic import hot
@@ -18,6 +19,7 @@ from asyncnic.stacks.inet.fast import Flows
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import UDP, UDP_HEADER, IpLayer, Packet, Sent
 from asyncnic.stacks.inet.peer import Address, Peer, Route
+from asyncnic.stacks.inet.prefixes import Network
 
 LARGEST = {4: 65507, 16: 65527}
 """Octets of payload, by octets of address."""
@@ -62,6 +64,31 @@ class DatagramHandler(Protocol):
         """An ICMP error came for a datagram of this endpoint."""
 
 
+class PrefixHandler(Protocol):
+    """What UDP asks of who has a port of a whole prefix."""
+
+    @property
+    def prefix(self) -> Network:
+        """The addresses."""
+
+    @property
+    def port(self) -> int:
+        """Of all of them."""
+
+    @property
+    def hosts(self) -> Mapping[bytes, DatagramHandler]:
+        """Those that have a receiver now."""
+
+    def covers(self, address: bytes) -> bool:
+        """Whether an address is one of them."""
+
+    def host(self, address: bytes) -> DatagramHandler:
+        """The receiver of one of them, made if there is none."""
+
+    def abort(self) -> None:
+        """End all of them."""
+
+
 class PortKeeper(Protocol):
     """Who else has the addresses, and so their ports."""
 
@@ -84,7 +111,10 @@ class Udp:
     The ways out (hot/transmit.py) are bounded too, and forgotten whenever one of them may have changed.
     """
 
-    __slots__ = ("_endpoints", "_held", "_keeper", "_layers", "_refuse", "_slots", "_totals", "_ways", "flows")
+    __slots__ = (
+        *("_endpoints", "_held", "_keeper", "_layers", "_prefixes", "_refuse", "_slots", "_totals", "_ways"),
+        *("factory_failed", "flows"),
+    )
 
     def __init__(
         self,
@@ -101,7 +131,10 @@ class Udp:
         self._layers: dict[int, Layer] = {}
         self._refuse: dict[int, Refuse] = {}
         self._endpoints: dict[tuple[bytes, int], list[DatagramHandler]] = {}
+        self._prefixes: list[PrefixHandler] = []
         self.flows: Flows = {}
+        self.factory_failed: Callable[[BaseException], None] = lambda error: None
+        """Told when no receiver could be made for a host of a prefix."""
 
     def attach(self, octets: int, layer: Layer, refuse: Refuse) -> None:
         """Run over the IP layer whose addresses have so many octets (4 or 16)."""
@@ -122,7 +155,7 @@ class Udp:
                     break
             else:
                 raise OSError(errno.EADDRINUSE, "no UDP port is free")
-        elif not all(receiver.reuse_port and holder.reuse_port for holder in self._holders(address, port)):
+        elif self._taken(receiver, address, port):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         elif self._keeper is not None:
             self._keeper.claim("udp", port)
@@ -138,6 +171,28 @@ class Udp:
             del self._endpoints[address, port]
         if self._keeper is not None:
             self._keeper.release("udp", port)
+        self.forget()
+
+    def open_prefix(self, handler: PrefixHandler) -> None:
+        """Give `handler` its port of all addresses of its prefix.
+
+        Raises:
+            OSError: EADDRINUSE.
+        """
+        holders = (at for at, port in self._endpoints if port == handler.port and _overlaps(handler, at))
+        others = (other for other in self._prefixes if other.port == handler.port)
+        if any(True for _ in holders) or any(_meet(other.prefix, handler.prefix) for other in others):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        self._prefixes.append(handler)
+        self.forget()
+
+    def close_prefix(self, handler: PrefixHandler) -> None:
+        """Take it back."""
+        self._prefixes.remove(handler)
+        self.forget()
+
+    def forget(self) -> None:
+        """Who gets what, and from where it is answered, is another from now on."""
         self.flows.clear()
         self._ways.clear()
 
@@ -179,11 +234,16 @@ class Udp:
         """Whoever has a port now."""
         return [receiver for holders in self._endpoints.values() for receiver in holders]
 
+    def prefixes(self) -> list[PrefixHandler]:
+        """Whoever has a port of a prefix now."""
+        return list(self._prefixes)
+
     def find(self, address: bytes, port: int, peer: tuple[bytes, int]) -> DatagramHandler | None:
         """Who gets what `peer` sends to `address` and `port`: who is connected to it, else who is to nobody."""
         holders = self._endpoints.get((address, port)) or self._endpoints.get((WILDCARDS[len(address)], port))
         if not holders:
-            return None
+            prefix = self._prefix(address, port)
+            return None if prefix is None else prefix.hosts.get(address)
         if len(holders) == 1:
             return holders[0] if holders[0].remote in (None, peer) else None
         for wanted in (peer, None):
@@ -208,7 +268,13 @@ class Udp:
                 return Outcome.UDP_BAD_CHECKSUM
         elif len(packet.source) == 16:  # RFC 8200 section 8.1: no IPv6 without
             return Outcome.UDP_BAD_CHECKSUM
-        receiver = self.find(packet.target, port, (packet.source, source_port))
+        try:
+            receiver = self._receiver(packet.target, port, (packet.source, source_port))
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.factory_failed(error)
+            return Outcome.UDP_HANDLER_ERROR
         if receiver is None:
             self._refuse[len(packet.source)](packet, now)
             return Outcome.UDP_NO_LISTENER
@@ -262,6 +328,21 @@ class Udp:
         header = struct.pack("!HHHH", port, target_port, length, checksum)
         return layer.send(UDP, header + data, source, target, now)
 
+    def _receiver(self, address: bytes, port: int, peer: tuple[bytes, int]) -> DatagramHandler | None:
+        """As `find`; a host of a prefix gets its receiver now."""
+        if self._prefixes and (prefix := self._prefix(address, port)) is not None:
+            return prefix.host(address)
+        return self.find(address, port, peer)
+
+    def _prefix(self, address: bytes, port: int) -> PrefixHandler | None:
+        return next((one for one in self._prefixes if one.port == port and one.covers(address)), None)
+
+    def _taken(self, receiver: DatagramHandler, address: bytes, port: int) -> bool:
+        """Whether somebody has a port already that he does not share with `receiver`."""
+        if any(other.port == port and _overlaps(other, address) for other in self._prefixes):
+            return True
+        return not all(receiver.reuse_port and holder.reuse_port for holder in self._holders(address, port))
+
     def _holders(self, address: bytes, port: int) -> list[DatagramHandler]:
         """Who has a port already that `address` would have."""
         wildcard = WILDCARDS[len(address)]
@@ -269,3 +350,12 @@ class Udp:
             return [*self._endpoints.get((address, port), ()), *self._endpoints.get((wildcard, port), ())]
         found = (held for (at, other), held in self._endpoints.items() if port == other and len(at) == len(address))
         return [receiver for held in found for receiver in held]
+
+
+def _overlaps(handler: PrefixHandler, address: bytes) -> bool:
+    """Whether who is bound to an address, or to the wildcard, would get what a prefix's hosts get."""
+    return handler.covers(address) or address == WILDCARDS[len(handler.prefix.network_address.packed)]
+
+
+def _meet(one: Network, other: Network) -> bool:
+    return one.version == other.version and (one.network_address in other or other.network_address in one)

@@ -7,7 +7,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.outcomes import LABELS
-from asyncnic.stacks.inet.stack import Inet
+from asyncnic.stacks.inet.prefixes import AnyHosts
+from asyncnic.stacks.inet.stack import NO_HOSTS, Inet
 
 MAC = bytes.fromhex("02000000000a")
 PEER_MAC = bytes.fromhex("02000000000b")
@@ -138,7 +139,10 @@ def burst_of(frames: Sequence[bytes], deadline: float, clock: Callable[[], float
 
 
 class Bench:
-    """An `Inet` with a clock set by hand and a transmit ring of `room` frames (None: endless)."""
+    """An `Inet` with a clock set by hand and a transmit ring of `room` frames (None: endless).
+
+    `plain`: without addresses where none is given.
+    """
 
     def __init__(
         self,
@@ -147,6 +151,8 @@ class Bench:
         gateways: tuple[str, ...] = (),
         dad: int = 0,
         slots: TransmitSlots | None = None,
+        hosts: AnyHosts = NO_HOSTS,
+        plain: bool = False,
     ) -> None:
         self.now = 1000.0
         self.sent: list[bytes] = []
@@ -154,7 +160,7 @@ class Bench:
         self.full = 0
         self.taken = 0
         self.inet = Inet(
-            [ip_interface(address) for address in addresses or (HOST + "/24", HOST6 + "/64")],
+            [ip_interface(address) for address in addresses or (() if plain else (HOST + "/24", HOST6 + "/64"))],
             MAC,
             mtu,
             self._send,
@@ -164,6 +170,7 @@ class Bench:
             dad,
             changed=self.changed,
             slots=slots,
+            hosts=hosts,
         )
         self.inet.start(self.now)
         if not dad:  # settled: whatever is announced and reported more than once has been

@@ -305,7 +305,7 @@ class TcpApi:
 
     def _must_be_ours(self, address: bytes) -> None:
         own = self._families[len(address)]
-        if any(address) and address not in own.usable and address not in own.tentative:
+        if any(address) and not own.owns(address) and address not in own.tentative:
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
 
 
