@@ -2,11 +2,11 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 
 from asyncnic.linux.thread import in_thread
+from tests.waiting import turns, until
 
 
 def divide(number: int, by: int = 1) -> float:
@@ -26,7 +26,7 @@ async def test_result_and_error_come_back_and_the_thread_is_gone() -> None:
 async def test_the_loop_goes_on_meanwhile() -> None:
     go = threading.Event()
     waiting = asyncio.create_task(in_thread(go.wait, 10.0))
-    await asyncio.sleep(0.01)
+    await turns()
     assert not waiting.done()
     go.set()
     assert await waiting
@@ -35,12 +35,9 @@ async def test_the_loop_goes_on_meanwhile() -> None:
 async def test_whoever_is_cancelled_does_not_wait_for_it() -> None:
     go = threading.Event()
     waiting = asyncio.create_task(in_thread(go.wait, 10.0))
-    await asyncio.sleep(0.01)
+    await turns()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     go.set()
-    end = time.monotonic() + 10.0
-    while any(thread.name.startswith("ThreadPoolExecutor") for thread in threading.enumerate()):
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
+    await until(lambda: not any(one.name.startswith("ThreadPoolExecutor") for one in threading.enumerate()))

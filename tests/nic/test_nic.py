@@ -10,6 +10,7 @@ from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic
 from asyncnic.nic.waiting import Waiting
 from asyncnic.settings.knobs import Knobs
+from tests.waiting import turns, until
 from tests.wire import MAC, Wire, assert_law, frame, make_tap, number_of
 
 GROUP = bytes.fromhex("01005e000001")
@@ -171,7 +172,7 @@ async def test_timers_run_while_frames_never_end(tap_name: str, wire: Wire) -> N
 async def test_an_idle_nic_does_not_spin(tap_name: str, wire: Wire) -> None:
     async with asyncio.timeout(10), open_nic(f"tap:{tap_name}", mac=MAC) as nic:
         task = asyncio.create_task(take(nic, 1))
-        await asyncio.sleep(0.1)
+        await turns()
         assert nic.counters.interrupts == 0
         wire.send(frame(MAC, 7))
         assert await task == [7]
@@ -206,7 +207,7 @@ async def test_frames_that_nobody_takes_do_not_spin_the_loop(
 async def test_busy_polling_finds_frames_without_an_interrupt(tap_name: str, wire: Wire) -> None:
     async with asyncio.timeout(10), open_nic(f"tap:{tap_name}", mac=MAC, knobs=Knobs(busy_poll=5.0)) as nic:
         task = asyncio.create_task(take(nic, 1))
-        await asyncio.sleep(0.01)
+        await turns()
         wire.send(frame(MAC, 7))
         assert await task == [7]
         assert nic.counters.interrupts == 0
@@ -239,7 +240,7 @@ async def test_stop_delivers_what_the_ring_holds_and_ends(tap_name: str, wire: W
 async def test_a_waiting_stack_ends_at_the_stop(tap_name: str, wire: Wire) -> None:
     async with asyncio.timeout(10), open_nic(f"tap:{tap_name}", mac=MAC) as nic:
         task = asyncio.create_task(take(nic, 1))
-        await asyncio.sleep(0.01)
+        await turns()
         nic.stop()
         assert await task == []
 
@@ -249,15 +250,13 @@ async def test_a_deleted_tap_is_noticed_and_taken_up_again(tap_name: str, wire: 
         wire.send(*(frame(MAC, i) for i in range(5)))
         await take(nic, 5)
         task = asyncio.create_task(take(nic, 1))
-        await asyncio.sleep(0.01)
+        await turns()
         subprocess.run(["ip", "link", "del", tap_name], check=True)
-        while nic.device_up:
-            await asyncio.sleep(0.01)
+        await until(lambda: not nic.device_up)
         assert not nic.send(frame(MAC))
         assert_law(nic, offered=5)
         make_tap(tap_name)
-        while not nic.device_up:
-            await asyncio.sleep(0.01)
+        await until(lambda: nic.device_up)
         again = Wire(tap_name)
         again.send(frame(MAC, 9))
         assert await task == [9]
@@ -270,7 +269,7 @@ async def test_a_chip_that_was_stopped_behind_our_back_is_brought_up_again(tap_n
     async with asyncio.timeout(10), open_nic(f"tap:{tap_name}", mac=MAC) as nic:
         nic._drivers[0].write_csr(0, 4)
         task = asyncio.create_task(take(nic, 1))
-        await asyncio.sleep(0.01)
+        await turns()
         sent = 0
         while not task.done():
             wire.send(frame(MAC, sent))

@@ -16,6 +16,7 @@ from asyncnic.nic.state import TABLE, State
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.settings.knobs import Knobs
 from tests.nic.rig import PlayedDevice
+from tests.waiting import turns
 from tests.wire import MAC, frame, number_of
 
 UP, LOST, STOPPING, ORPHANED, CLOSED = State
@@ -258,7 +259,7 @@ async def test_a_frame_that_finds_room_at_the_second_attempt_is_no_error() -> No
         assert not nic.send(frame(MAC, 5))
         assert nic.transmit_errors["ring_full"] == 1
         waiting = asyncio.create_task(nic.writable())
-        await asyncio.sleep(0.01)
+        await turns()
         assert not waiting.done()
         driver.write_csr(reg.EXTENDED_CONTROL, 0)
         await waiting

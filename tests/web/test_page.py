@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from asyncnic.web import page
+from tests.waiting import PATIENCE
 from tests.web.fakes import FakeNic, get, observe, serving
 
 
@@ -35,6 +36,17 @@ async def next_event(stream: aiohttp.StreamReader) -> tuple[str, Any]:
     return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
 
+async def history_of(url: str, fits: Callable[[Any], object]) -> Any:
+    """What a page that is opened gets to begin with, once it `fits`."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            async with listening(url) as stream:
+                _, history = await next_event(stream)
+                if fits(history):
+                    return history
+                await next_event(stream)  # there is more now
+
+
 async def test_the_page_is_served_with_everything_it_asks_for() -> None:
     async with serving(observe(FakeNic())) as url, aiohttp.ClientSession() as session:
         async with session.get(url + "/") as response:
@@ -57,7 +69,7 @@ async def test_nothing_else_is_served(name: str) -> None:
 
 async def test_events_begin_with_the_history_and_go_on_with_the_numbers() -> None:
     async with serving(observe(FakeNic())) as url:
-        await asyncio.sleep(0.1)
+        await history_of(url, lambda history: history)
         async with listening(url) as stream:
             name, history = await next_event(stream)
             assert name == "history"
@@ -81,9 +93,8 @@ async def test_events_begin_with_the_history_and_go_on_with_the_numbers() -> Non
 async def test_history_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "REMEMBERED", 3)
     async with serving(observe(FakeNic())) as url:
-        await asyncio.sleep(0.3)
-        async with listening(url) as stream:
-            _, history = await next_event(stream)
+        first = (await history_of(url, lambda history: history))[0][0]
+        history = await history_of(url, lambda history: history[0][0] > first)  # the oldest has made room
     assert len(history) == 3
     assert history[0][0] < history[1][0] < history[2][0]
 

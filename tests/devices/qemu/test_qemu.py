@@ -15,6 +15,7 @@ from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.settings.knobs import Knobs
+from tests.waiting import turns
 from tests.wire import Wire, frame, make_tap, number_of
 
 MAC = bytes.fromhex("525400123456")
@@ -188,7 +189,7 @@ async def test_the_machine_may_die_and_another_takes_over(nic: Nic, wire: Wire) 
 
 async def test_a_deleted_tap_is_noticed_and_its_return_too(nic: Nic, tap_name: str, wire: Wire) -> None:
     taker = Taker(nic)
-    await asyncio.sleep(0.01)
+    await turns()
     delete_tap(tap_name)
     await until(lambda: not nic.device_up)
     assert device_of(nic).port.machine is None

@@ -7,6 +7,7 @@ import pytest
 from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
+from tests.waiting import turns, until
 from tests.wire import MAC, Wire, assert_law, frame, number_of
 
 
@@ -33,16 +34,15 @@ async def test_queue_delivery_drops_by_its_policy(
         numbers: list[int] = []
         worker = asyncio.create_task(slow_worker(nic, gate, numbers))
         wire.send(*(frame(MAC, i) for i in range(4)))
-        while nic.ledger().in_flight != 4:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.01)
+        await until(lambda: nic.ledger().in_flight == 4)
+        await turns()  # the worker has them
         wire.send(*(frame(MAC, i) for i in range(4, 100)))
-        await asyncio.sleep(0.05)
+        await until(lambda: nic.ledger().dropped["queue"] == dropped)
+        await turns()
         assert nic.ledger().dropped["queue"] == dropped
         assert nic.ledger().imbalance == 0
         gate.set()
-        while len(numbers) < len(kept):
-            await asyncio.sleep(0.001)
+        await until(lambda: len(numbers) >= len(kept))
         assert numbers == kept
         assert_law(nic, offered=100)
         nic.stop()

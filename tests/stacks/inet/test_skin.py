@@ -10,6 +10,7 @@ from asyncnic.nic.counters import Counters
 from asyncnic.stacks.inet.services import PortService, UdpDiscard, parse_service
 from asyncnic.stacks.inet.skin import InetStack
 from tests.stacks.inet.wire import HOST, HOST6, MAC, PEER, PEER_MAC, arp, solicitation, udp4, udp6
+from tests.waiting import turns
 
 
 class Nic:
@@ -91,7 +92,7 @@ async def test_room_on_the_ring_lets_what_waits_go() -> None:
     transport, _ = await stack.inet.create_datagram_endpoint(UdpDiscard, (HOST, 9))
     nic.room.clear()
     transport.sendto(b"patience", (PEER, 9))
-    await asyncio.sleep(0.01)
+    await turns()
     assert not any(b"patience" in frame for frame in nic.sent)
     nic.room.set()
     await nic.until_sent(b"patience")
