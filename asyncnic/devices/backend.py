@@ -35,6 +35,28 @@ ONE_LANE = Finding("lanes: one", fix="only a TAP has queues for more")
 """What is found of the lanes of a backend that is not `laned`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a device needs once it is open, to come back when it was lost and to turn its knobs: all that a sandbox
+    leaves it.
+
+    Attributes:
+        capabilities: by number.
+        nodes: paths to be opened for reading, writing and ioctl(2) again; a folder stands for all in it.
+        makes_nodes: whether it makes device nodes there.
+        bpf: whether it calls bpf(2).
+        binds: whether it binds TCP ports of the kernel's.
+        problem: why there can be no sandbox around it, in a few words; empty: there can.
+    """
+
+    capabilities: frozenset[int] = frozenset()
+    nodes: tuple[str, ...] = ()
+    makes_nodes: bool = False
+    bpf: bool = False
+    binds: bool = False
+    problem: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """One kind of device: "NAME:ARGUMENT".
@@ -48,8 +70,9 @@ class Backend:
         open: opens it. Raises `DeviceError` (`PrivilegeError`).
         laned: whether there can be several lanes.
         shared: whether several workers can share it.
-        privileged: whether it is opened with capabilities that must be given up when it is open.
+        privileged: whether it is opened with capabilities that must be given up when it is open, sandbox or not.
         rootless: how to run it as an ordinary user.
+        needs: what it needs when it is open.
     """
 
     name: str
@@ -62,6 +85,7 @@ class Backend:
     shared: bool = False
     privileged: bool = False
     rootless: str = "run as the owner of a TAP made beforehand: ip tuntap add NAME mode tap user USER"
+    needs: Needs = Needs()
 
     @property
     def grammar(self) -> str:

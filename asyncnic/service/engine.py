@@ -5,17 +5,19 @@ The service around it owns signals, HTTP and the manager; an engine owns nic and
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Protocol
 
-from asyncnic.devices import BACKENDS, Opener
+from asyncnic.devices import Opener
 from asyncnic.devices.device import PacketOptions
 from asyncnic.devices.host import SharedHost
-from asyncnic.linux.privileges import NET_ADMIN, drop_capabilities, has_capability
+from asyncnic.linux.privileges import NET_ADMIN, has_capability
 from asyncnic.nic.histogram import Histogram
 from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic
+from asyncnic.service import sandbox
 from asyncnic.service.observed import Observed
 from asyncnic.service.supervisor import Supervisor
 from asyncnic.settings.model import Settings
@@ -44,8 +46,13 @@ class Engine(Protocol):
     async def run(self) -> None:
         """Serve; returns once everything is delivered after `finish`."""
 
-    def give_up_privileges(self) -> None:
-        """Everything is open: what was only needed for that, nobody should find here any more."""
+    def give_up_privileges(self, files: Sequence[Path]) -> None:
+        """Everything is open: what was only needed for that, nobody should find here any more. `files` are those that a
+        reload reads again.
+
+        Raises:
+            Failed: the kernel refuses.
+        """
 
     def finish(self) -> None:
         """Take no more frames; deliver what the rings hold."""
@@ -93,11 +100,10 @@ class InProcess:
         async with beside(measure_lag(self.observed.loop_lag)):
             await self._supervisor.run()
 
-    def give_up_privileges(self) -> None:
+    def give_up_privileges(self, files: Sequence[Path]) -> None:
         """See `Engine.give_up_privileges`. Root stays root without them: its files are those of the settings, which a
         reload reads again."""
-        if BACKENDS[self.nic.device.backend].privileged:
-            drop_capabilities()
+        self.observed.sandbox = sandbox.enter(self.observed.settings, files)
 
     def finish(self) -> None:
         """See `Engine.finish`."""

@@ -14,6 +14,7 @@ from asyncnic.nic.burst import Burst
 from asyncnic.nic.counters import Counters
 from asyncnic.nic.histogram import SECONDS, Histogram
 from asyncnic.nic.ledger import Accounts, Ledger
+from asyncnic.service.sandbox import NONE, Sandbox
 from asyncnic.settings.knobs import Knobs
 from asyncnic.settings.model import Settings
 from asyncnic.stacks.stack import Sockets, TcpStanding
@@ -156,6 +157,8 @@ class Observed:
     """How many connections the stack has, and what they cost."""
     snapshots: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SNAPSHOTS, 0))
     """How many the flight recorder has made, by cause; the recorder owns this."""
+    sandbox: Sandbox = NONE
+    """What the service has left itself. The engine owns this."""
     phase: str = "starting"
     """"starting", "running", "draining" or "stopping"."""
 

@@ -18,7 +18,7 @@ from asyncnic.devices.host import SharedHost
 from asyncnic.errors import SettingsError
 from asyncnic.hot import IMPLEMENTATION
 from asyncnic.pcnet32.driver.driver import Layout
-from asyncnic.service import control
+from asyncnic.service import control, sandbox
 from asyncnic.service.engine import host_address, packet_options
 from asyncnic.settings.load import load
 from asyncnic.settings.model import Settings
@@ -35,7 +35,14 @@ def check(settings: Settings) -> list[Finding]:
     findings += backend.check(argument, options)
     if options.packet.host is not None:
         findings += _ports(settings)
-    return [*findings, _listen(settings), _control(settings), _stack(settings), _web_config(settings)]
+    return [
+        *findings,
+        _listen(settings),
+        _control(settings),
+        _stack(settings),
+        _web_config(settings),
+        _sandbox(settings),
+    ]
 
 
 def check_file(path: Path) -> None:
@@ -147,6 +154,18 @@ def _stack(settings: Settings) -> Finding:
     except SettingsError as error:
         return Finding(f"--stack {settings.stack}", False, str(error), USAGE)
     return Finding(f"--stack {settings.stack}")
+
+
+def _sandbox(settings: Settings) -> Finding:
+    what = f"--sandbox {settings.sandbox}"
+    if settings.sandbox == "off":
+        return Finding(what)
+    if settings.sandbox == "auto" and (reason := sandbox.waived(settings)):
+        return Finding(f"{what}: none", fix=f"{reason}: --sandbox on")
+    problem = sandbox.obstacle(settings)
+    if not problem:
+        return Finding(f"{what}: seccomp and Landlock")
+    return Finding(what, settings.sandbox == "auto", problem, USAGE)
 
 
 def _web_config(settings: Settings) -> Finding:

@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
 
 import uvloop
 
@@ -23,6 +24,7 @@ from asyncnic.linux.privileges import NET_RAW, bounded_to
 from asyncnic.linux.thread import in_thread
 from asyncnic.logs import describe, fields
 from asyncnic.recorder.recorder import Recorder
+from asyncnic.service import sandbox
 from asyncnic.service.ending import Ending, heard
 from asyncnic.service.engine import Engine, open_in_process
 from asyncnic.service.notify import Notifier
@@ -61,6 +63,7 @@ def run(settings: Settings, reload: Reload) -> int:
     logs.configure(settings.log_format, settings.log_level)
     factory = uvloop.new_event_loop if settings.loop == "uvloop" else asyncio.new_event_loop
     ending = Ending(UNREADY_SECONDS)
+    sandbox.prepare(settings)
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             try:
@@ -75,8 +78,8 @@ def run(settings: Settings, reload: Reload) -> int:
 
 
 async def serve(settings: Settings, reload: Reload, ending: Ending | None = None) -> int:
-    """The same inside a running loop, which is the caller's and keeps the handler of SIGHUP; with `ending` its end is
-    bounded.
+    """The same inside a running loop, which is the caller's and keeps the handler of SIGHUP. With `ending` the process
+    is ours: its end is bounded, and it goes into its sandbox.
     """
     stop, reload_wanted = EndWish(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -91,7 +94,8 @@ async def serve(settings: Settings, reload: Reload, ending: Ending | None = None
     with heard(obey):
         access = load_access(settings.web_config, settings.origin("web_config"))
         async with _engine(settings) as engine:
-            service = Service(engine, access, reload, ending.begin if ending is not None else lambda: None)
+            drained = ending.begin if ending is not None else lambda: None
+            service = Service(engine, access, reload, drained, sandboxed=ending is not None)
             if ending is not None:
                 ending.seconds = engine.patience + PATIENCE + SPARE_SECONDS
                 ending.grace = settings.drain
@@ -127,10 +131,20 @@ class Service:
         access: what the web config says.
         reload: reads the configuration again.
         drained: called when it stops serving.
+        sandboxed: whether the process is ours, to be put into its sandbox.
     """
 
-    def __init__(self, engine: Engine, access: Access, reload: Reload, drained: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        access: Access,
+        reload: Reload,
+        drained: Callable[[], None],
+        *,
+        sandboxed: bool = False,
+    ) -> None:
         self._engine = engine
+        self._sandboxed = sandboxed
         self._read_again = reload
         self._drained = drained
         self.observed = engine.observed
@@ -147,7 +161,9 @@ class Service:
             Failed, PrivilegeError, SettingsError: HTTP cannot be served.
         """
         addresses = await self._web.start()
-        self._engine.give_up_privileges()  # ports below 1024 are bound, and keys are read
+        if self._sandboxed:  # ports below 1024 are bound, and keys are read
+            self._engine.give_up_privileges(self._files_of_reload())
+            sandbox.report(self.observed.sandbox, self.observed.settings)
         self._log_addresses(addresses)
         try:
             asyncio.get_running_loop().add_signal_handler(
@@ -194,6 +210,10 @@ class Service:
             finally:
                 if self.observed.phase == "running":
                     self._notifier.ready(self._status())
+
+    def _files_of_reload(self) -> list[Path]:
+        file = self.observed.settings.file
+        return [*([file] if file is not None else []), *self._web.access.files]
 
     def _read_all(self) -> tuple[Settings, Access]:
         """Everything that a reload reads, before any of it counts."""

@@ -66,7 +66,9 @@ def load(
         if given is not None:
             raw[name] = given
             origins[name] = flag(name) if given is True else f"{flag(name)} {shown(given)}"
-    return _with_host_address(_consistent(_with_own_address(_validated(raw, origins))))
+    settings = _with_host_address(_consistent(_with_own_address(_validated(raw, origins))))
+    settings._file = config_path
+    return settings
 
 
 def tuned(settings: Settings, changes: Mapping[str, object]) -> Settings:

@@ -7,6 +7,7 @@ values: they open nothing and never change. What may change while frames flow is
 
 import typing
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -149,11 +150,18 @@ class Settings(_WithKnobs):
     enable_lifecycle: Annotated[bool, BeforeValidator(values.switch)] = Field(
         False, description="allow POST /-/reload and PUT /api/v1/settings on --listen too"
     )
+    sandbox: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="seccomp, Landlock and no more capabilities than the device needs to come back, once all is open; "
+        "auto: as far as the kernel has them, and not around a stack or a service of your own; on: around these too, "
+        "with no capability at all, or the service does not start",
+    )
     loop: Literal["uvloop", "asyncio"] = Field("uvloop", description="the event loop")
     log_format: Literal["text", "json"] = Field("text", description="form of the log on stderr, one event a line")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _file: Path | None = PrivateAttr(default=None)
 
     @property
     def own_addresses(self) -> tuple[Interface, ...]:
@@ -168,6 +176,11 @@ class Settings(_WithKnobs):
     def origin(self, name: str) -> str:
         """What the user typed to get setting `name`, for an error that arises later; the default as a flag."""
         return self._origins.get(name) or f"{flag(name)} {shown(getattr(self, name))}"
+
+    @property
+    def file(self) -> Path | None:
+        """The file that these are from, if any."""
+        return self._file
 
     def given(self, name: str) -> bool:
         """Whether anyone set `name`: False means that it has its default."""

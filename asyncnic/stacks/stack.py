@@ -155,9 +155,11 @@ class StackSpec:
         help: who gets the frames then, in a few words.
         make: from the settings what makes it on a nic; imports what is heavy. Raises `SettingsError`.
         alone: why several workers cannot have one each; empty: they can.
+        makes_interface: whether it makes an interface of the kernel's anew that was deleted.
     """
 
     name: str
     help: str
     make: Callable[[StackSettings], StackFactory]
     alone: str = ""
+    makes_interface: bool = False

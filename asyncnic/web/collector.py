@@ -206,6 +206,13 @@ class NicCollector(Collector):
             for name, value in values.items():
                 lanes.add_metric((self._device, lane, name), value)
         yield lanes
+        sandbox = {name: str(value).lower() for name, value in observed.sandbox.as_json().items()}
+        yield InfoMetricFamily(
+            "asyncnic_sandbox",
+            "What the service has left itself of the system: its capabilities, no_new_privs, seccomp, and the version "
+            "of Landlock (0: none).",
+            value={"device": self._device, **sandbox},
+        )
         yield InfoMetricFamily("asyncnic_build", "What this program is.", value=build_info())
 
     def _plain(self, counters: Counters) -> Iterator[Metric]:

@@ -72,6 +72,8 @@ class Access:
     config: WebConfig
     auth: "BasicAuth"
     tls: ssl.SSLContext | None
+    files: tuple[Path, ...] = ()
+    """What it was read from."""
 
     @property
     def authenticates(self) -> bool:
@@ -104,7 +106,9 @@ def access(config: WebConfig, path: str, origin: str, again: bool = False) -> Ac
     """`config`, read from `path`, ready for use; see `load_access`."""
     tls = config.tls_server_config
     context = None if tls is None else tls_context(tls, path, origin, again)
-    return Access(config, BasicAuth(config.basic_auth_users), context)
+    named = () if tls is None else (tls.cert_file, tls.key_file, tls.client_ca_file)
+    files = (Path(path), *(Path(path).parent / name for name in named if name)) if path else ()
+    return Access(config, BasicAuth(config.basic_auth_users), context, files)
 
 
 def load_web_config(path: str, origin: str, again: bool = False) -> WebConfig:

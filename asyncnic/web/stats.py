@@ -54,6 +54,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
         "addresses": dict(observed.addresses()),
         "stack_failures": observed.stack.failures,
         "snapshots": dict(observed.snapshots),
+        "sandbox": observed.sandbox.as_json(),
         "workers": {"count": observed.workforce.count, "restarts": observed.workforce.restarts},
         "burst_frames": _histogram(nic.burst_frames),
         "delivery_seconds": _histogram(nic.delivery_seconds),

@@ -28,7 +28,7 @@ if [ -z "${BASE:-}" ]; then
     if ! podman image exists "$BASE" && ! podman pull --quiet "$BASE" >/dev/null 2>&1; then
         BASE=localhost/asyncnic-base:bookworm
         BUILD_BASE=localhost/asyncnic-build:bookworm
-        make_root "$BASE" python3
+        make_root "$BASE" python3,libseccomp2
         make_root "$BUILD_BASE" python3-venv,python3-dev,gcc
     fi
 fi

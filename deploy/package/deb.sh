@@ -53,6 +53,7 @@ Architecture: $architecture
 Maintainer: The asyncnic authors <asyncnic@example.org>
 Installed-Size: $(du -sk "$root" | cut -f1)
 Depends: python3 (>= 3.$minor), python3 (<< 3.$((minor + 1))), libc6
+Recommends: libseccomp2
 Section: net
 Priority: optional
 Description: user-space PCnet32 NIC driver and packet service

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +29,7 @@ class FakeEngine:
 
     async def run(self) -> None: ...
 
-    def give_up_privileges(self) -> None: ...
+    def give_up_privileges(self, files: Sequence[Path]) -> None: ...
 
     def finish(self) -> None: ...
 

@@ -67,6 +67,7 @@ def test_the_defaults_are_the_contract() -> None:
         "any_passive": False,
         "any_hosts": 4096,
         "enable_lifecycle": False,
+        "sandbox": "auto",
         "loop": "uvloop",
         "log_format": "text",
         "log_level": "info",

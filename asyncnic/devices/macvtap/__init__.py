@@ -6,9 +6,9 @@ May import what `devices` may, and the TAP's lane. It is no TAP of our own: the 
 import os
 from collections.abc import Sequence
 
-from asyncnic.devices.backend import DEVICE, ONE_LANE, PRIVILEGE, Backend, Finding
+from asyncnic.devices.backend import DEVICE, ONE_LANE, PRIVILEGE, Backend, Finding, Needs
 from asyncnic.devices.device import Device, DeviceOptions
-from asyncnic.linux.privileges import NET_ADMIN, has_capability, user_name
+from asyncnic.linux.privileges import MKNOD, NET_ADMIN, has_capability, user_name
 from asyncnic.settings.values import interface_name
 
 
@@ -44,4 +44,5 @@ SPEC = Backend(
     parse=interface_name,
     check=_check,
     open=_open,
+    needs=Needs(capabilities=frozenset({NET_ADMIN, MKNOD}), nodes=("/dev",), makes_nodes=True),
 )

@@ -6,7 +6,7 @@ which frames come at all, link.py what the interface is.
 
 from collections.abc import Sequence
 
-from asyncnic.devices.backend import DEVICE, ONE_LANE, PRIVILEGE, Backend, Finding
+from asyncnic.devices.backend import DEVICE, ONE_LANE, PRIVILEGE, Backend, Finding, Needs
 from asyncnic.devices.device import Device, DeviceOptions
 from asyncnic.linux.privileges import NET_RAW, has_capability
 from asyncnic.settings.values import interface_name
@@ -47,4 +47,5 @@ SPEC = Backend(
     open=_open,
     privileged=True,
     rootless="setcap cap_net_raw+ep on this Python; in a container, --user and --cap-add NET_RAW",
+    needs=Needs(binds=True),
 )

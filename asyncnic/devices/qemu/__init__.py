@@ -6,7 +6,7 @@ May import what `devices` may. The chip is not modelled here; the model that is 
 import shutil
 from collections.abc import Sequence
 
-from asyncnic.devices.backend import DEVICE, ONE_LANE, Backend, Finding
+from asyncnic.devices.backend import DEVICE, ONE_LANE, Backend, Finding, Needs
 from asyncnic.devices.device import Device, DeviceOptions
 from asyncnic.settings.values import interface_name
 
@@ -26,4 +26,11 @@ async def _open(name: str, options: DeviceOptions) -> Device:
     return await open_device(name, options)
 
 
-SPEC = Backend(name="qemu", argument="TAPNAME", parse=interface_name, check=_check, open=_open)
+SPEC = Backend(
+    name="qemu",
+    argument="TAPNAME",
+    parse=interface_name,
+    check=_check,
+    open=_open,
+    needs=Needs(problem="QEMU is started anew when it has ended"),
+)

@@ -5,8 +5,9 @@ May import what `devices` may. The chip is `pcnet32.model`, steering programs ar
 
 from collections.abc import Sequence
 
-from asyncnic.devices.backend import Backend, Finding
+from asyncnic.devices.backend import Backend, Finding, Needs
 from asyncnic.devices.device import Device, DeviceOptions
+from asyncnic.linux.privileges import BPF, NET_ADMIN
 from asyncnic.settings.values import interface_name
 
 
@@ -22,4 +23,13 @@ async def _open(name: str, options: DeviceOptions) -> Device:
     return await open_device(name, options)
 
 
-SPEC = Backend(name="tap", argument="NAME", parse=interface_name, check=_check, open=_open, laned=True, shared=True)
+SPEC = Backend(
+    name="tap",
+    argument="NAME",
+    parse=interface_name,
+    check=_check,
+    open=_open,
+    laned=True,
+    shared=True,
+    needs=Needs(capabilities=frozenset({NET_ADMIN, BPF}), nodes=("/dev/net/tun",), bpf=True),
+)

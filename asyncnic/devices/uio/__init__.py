@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from asyncnic.devices.backend import DEVICE, ONE_LANE, PRIVILEGE, Backend, Finding
+from asyncnic.devices.backend import DEVICE, ONE_LANE, PRIVILEGE, Backend, Finding, Needs
 from asyncnic.devices.device import Device, DeviceOptions
 from asyncnic.linux.privileges import SYS_ADMIN, has_capability, user_name
 
@@ -58,4 +58,12 @@ async def _open(address: str, options: DeviceOptions) -> Device:
     return await open_device(address, options)
 
 
-SPEC = Backend(name="uio", argument="PCI-ADDRESS", parse=_parse, check=_check, open=_open, privileged=True)
+SPEC = Backend(
+    name="uio",
+    argument="PCI-ADDRESS",
+    parse=_parse,
+    check=_check,
+    open=_open,
+    privileged=True,
+    needs=Needs(nodes=("/sys", "/dev")),
+)

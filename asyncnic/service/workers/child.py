@@ -22,6 +22,7 @@ from asyncnic import logs
 from asyncnic.devices.tap.worker_queue import QueueDevice, open_queues
 from asyncnic.errors import Failed
 from asyncnic.logs import describe, fields
+from asyncnic.service import sandbox
 from asyncnic.service.engine import InProcess, open_in_process
 from asyncnic.service.workers.channel import Channel, Line
 from asyncnic.service.workers.messages import (
@@ -152,6 +153,7 @@ def main() -> int:
         settings = Settings.model_validate(start.settings)
         logs.configure(settings.log_format, settings.log_level)
         logging.getLogger().handlers[0].addFilter(_Numbered(start.index))
+        sandbox.prepare(settings)
         factory = uvloop.new_event_loop if settings.loop == "uvloop" else asyncio.new_event_loop
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(_serve(channel, settings, start, queues))
@@ -170,6 +172,7 @@ async def _serve(channel: Channel, settings: Settings, start: Start, queues: Seq
     async with open_in_process(settings, choose(settings), device) as engine:
         engine.nic.knobs.turn_to(start.knobs)
         worker = Worker(engine)
+        sandbox.enter(settings, worker=True)
         async with beside(engine.run()) as (running,):
             running.add_done_callback(worker.ended)
             worker.obey(channel)

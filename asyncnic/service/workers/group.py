@@ -9,9 +9,10 @@ one reading is in books.py.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from asyncnic.devices.device import WireCounters
@@ -23,6 +24,7 @@ from asyncnic.lanes.rules import parse_lanes
 from asyncnic.linux.link import LinkWanted
 from asyncnic.logs import fields
 from asyncnic.nic.histogram import SECONDS, Histogram
+from asyncnic.service import sandbox
 from asyncnic.service.engine import DRAIN_SECONDS, host_address, measure_lag
 from asyncnic.service.observed import Observed, Workforce
 from asyncnic.service.workers.books import Books
@@ -109,8 +111,9 @@ class WorkerGroup:
             await self._book_losses()
         self._show(0, True)
 
-    def give_up_privileges(self) -> None:
-        """See `Engine.give_up_privileges`. Nothing: a lost TAP is set up again when it is back."""
+    def give_up_privileges(self, files: Sequence[Path]) -> None:
+        """See `Engine.give_up_privileges`. Workers see to themselves."""
+        self.observed.sandbox = sandbox.enter(self.observed.settings, files)
 
     def finish(self) -> None:
         """See `Engine.finish`."""

@@ -12,4 +12,10 @@ def _make(settings: StackSettings) -> StackFactory:
     return lambda nic: KernelStack(nic, settings.kernel_if, settings.address)
 
 
-SPEC = StackSpec(name="kernel", help="Linux, through --kernel-if", make=_make, alone="has one TAP to write to")
+SPEC = StackSpec(
+    name="kernel",
+    help="Linux, through --kernel-if",
+    make=_make,
+    alone="has one TAP to write to",
+    makes_interface=True,
+)
