@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from asyncnic import devices
 from asyncnic.devices.backend import Needs
 from asyncnic.errors import Failed, SettingsError
 from asyncnic.linux import landlock, seccomp
-from asyncnic.linux.landlock import READ, USE, Allowed, Files
+from asyncnic.linux.landlock import CHANGE, READ, USE, Allowed, Files
 from asyncnic.linux.privileges import NET_ADMIN, capabilities, capability_name, drop_capabilities
 from asyncnic.logs import fields
 from asyncnic.service import control
@@ -199,6 +200,11 @@ def _allowed(settings: Settings, needs: Needs, files: Iterable[Path], worker: bo
     socket_path = control.place(settings.control, settings.device, os.environ, os.geteuid())
     if socket_path is not None:
         allowed.allow(READ | Files.REMOVE_FILE, socket_path.absolute().parent)
+    if settings.snapshot_dir:
+        snapshots = Path(settings.snapshot_dir)
+        with suppress(OSError):  # what is wrong with it, the recorder says when it writes
+            snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
+        allowed.allow(CHANGE, snapshots)
     if needs.binds:
         allowed.bind = None
     if any("://" in text for text in settings.service):

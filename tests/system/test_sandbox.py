@@ -206,6 +206,15 @@ def test_what_a_reload_and_the_end_need_is_left(run: Run, tmp_path: Path) -> Non
     assert not Path(service.control).exists()
 
 
+def test_snapshots_are_written_where_they_belong(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "snapshots"
+    with run("--sandbox", "on", "--snapshot-dir", str(folder)) as service:
+        service.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: list(folder.glob("[!.]*")), "it is written")
+    (snapshot,) = folder.iterdir()
+    assert any(snapshot.iterdir())
+
+
 @pytest.mark.parametrize("flags", [(), ("--workers", "2"), ("--sandbox", "on")])
 def test_a_device_that_is_deleted_comes_back(run: Run, tap_name: str, flags: tuple[str, ...]) -> None:
     """`auto` leaves what sets a TAP up; `on` leaves nothing, and wants one that is set up."""
