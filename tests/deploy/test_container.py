@@ -24,7 +24,7 @@ import yaml
 from tests.dashboards.prometheus import prometheus
 from tests.deploy.conftest import LIMITS, ROOT
 from tests.system.flood import flood
-from tests.system.service import HOST, PEER, imbalance, ledger_of, program, wait_until
+from tests.system.service import HOST, PEER, asyncnic, imbalance, ledger_of, program, wait_until
 
 pytestmark = pytest.mark.heavy
 
@@ -202,6 +202,26 @@ def test_flooded_it_answers_is_scraped_without_a_failure_and_tuned_without_a_los
         (link,) = json.loads(program("ip", "-s", "-j", "link", "show", "dev", tap))
         sent = link["stats64"]["tx"]
         assert container.stats()["offered"] == sent["packets"] + sent["dropped"]
+
+
+def test_a_storm_writes_itself_down_and_is_explained(
+    image: str, tap: str, least: tuple[str, ...], tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    os.chown(kept, USER, USER)
+    program("ip", "link", "set", tap, "txqueuelen", "16")  # so that the kernel drops on any machine
+    flags = (*least, "--volume", f"{kept}:/var/lib/asyncnic")
+    with running(image, tap, flags, "--snapshot-dir", "/var/lib/asyncnic", "--tap-queue", "16") as container:
+        with flood(5_000_000):
+            path = wait_until(lambda: next(kept.glob("asyncnic-*"), None), "the storm is written down")
+        explained = asyncnic("explain", str(path), "--plot", str(tmp_path / "storm.svg"))
+        assert (explained.returncode, explained.stderr) == (0, "")
+        lines = explained.stdout.splitlines()
+        assert " dropped at stage " in lines[0]
+        assert lines[1].endswith("every frame is accounted for")
+        assert " offered rose from " in lines[2]
+        assert container.stats()["snapshots"]["drops"] == 1
 
 
 def test_stop_drains_and_ends_with_0_before_the_grace_of_two_seconds_is_over(
