@@ -13,7 +13,7 @@ from asyncnic.lanes.rules import parse_lanes
 from asyncnic.pcnet32.memory import DmaMemory
 
 
-class QueueDevice:
+class WorkerTap:
     """Lanes on descriptors that were handed over; see `asyncnic.devices.device.Device`. Made by `open_queues`."""
 
     backend = "tap"
@@ -73,7 +73,7 @@ def _close(descriptors: Sequence[int]) -> None:
         os.close(descriptor)
 
 
-async def open_queues(tap: str, descriptors: Sequence[int], options: DeviceOptions) -> QueueDevice:
+async def open_queues(tap: str, descriptors: Sequence[int], options: DeviceOptions) -> WorkerTap:
     """The queues with these descriptors, the device's from now on, of the TAP of that name.
 
     Raises:
@@ -86,7 +86,7 @@ async def open_queues(tap: str, descriptors: Sequence[int], options: DeviceOptio
     for lane_name in names:
         lane = TapLane(lane_name, DmaMemory.anonymous(options.memory_size), options.mac, options.knobs)
         lanes.append(lane)
-    device = QueueDevice(tap, lanes)
+    device = WorkerTap(tap, lanes)
     device.replace(descriptors)
     await device.reattach()
     return device

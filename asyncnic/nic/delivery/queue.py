@@ -25,12 +25,12 @@ from asyncnic.tasks import Background
 log = logging.getLogger(__name__)
 
 SLOT = 2048
-READER_TURN = 1000
+READER_BUDGET = 1000
 """Frames that the reader takes before it lets the worker run: as many as a TAP's queue holds. Without an end to its
 turn, a flood faster than the reader would stop the event loop for good."""
 
 
-class LaneQueue:
+class DeliveryQueue:
     """One lane's frames, oldest first, as (slot, length); and what became of those that are no longer here."""
 
     __slots__ = ("frames", "newest", "octets", "oldest", "waiting")
@@ -52,7 +52,7 @@ class QueueDelivery:
         self._slots = rings.knobs.queue_limit
         self._slab = memoryview(bytearray(SLOT * self._slots))
         self._free = list(range(self._slots))
-        self._queues = [LaneQueue() for _ in rings.drivers]
+        self._queues = [DeliveryQueue() for _ in rings.drivers]
         self._waiting = 0
         self._burst: Burst | None = None
         self._burst_lane = 0
@@ -158,7 +158,7 @@ class QueueDelivery:
         rings = self._rings
         while True:
             turn = 0
-            while turn < READER_TURN and self._may_read() and (burst := rings.next_burst()) is not None:
+            while turn < READER_BUDGET and self._may_read() and (burst := rings.next_burst()) is not None:
                 turn += len(burst)
                 self._enqueue(burst)
             rings.hand_back_burst()
@@ -214,7 +214,7 @@ class QueueDelivery:
             queue.waiting.append((slot, length))
             self._waiting += 1
 
-    def _dropped_for(self, mine: LaneQueue, policy: str) -> int:
+    def _dropped_for(self, mine: DeliveryQueue, policy: str) -> int:
         """The slot of a frame that is dropped for one of lane `mine`; -1 when it is the arriving one."""
         last = next(queue for queue in reversed(self._queues) if queue.waiting or queue is mine)
         if last is mine and (policy == "drop-newest" or not mine.waiting):

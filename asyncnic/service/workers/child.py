@@ -19,7 +19,7 @@ from functools import partial
 import uvloop
 
 from asyncnic import logs
-from asyncnic.devices.tap.worker_queue import QueueDevice, open_queues
+from asyncnic.devices.tap.worker_queue import WorkerTap, open_queues
 from asyncnic.errors import Failed
 from asyncnic.logs import describe, fields
 from asyncnic.service import sandbox
@@ -105,7 +105,7 @@ class Worker:
                 self._engine.nic.knobs.turn_to(knobs)
             case Queues():
                 device = self._engine.nic.device
-                assert isinstance(device, QueueDevice)
+                assert isinstance(device, WorkerTap)
                 device.replace(descriptors)
             case Frame(octets):
                 self._engine.stack.overhear(octets)

@@ -18,7 +18,7 @@ from typing import Any
 from asyncnic.devices.device import WireCounters
 from asyncnic.devices.station import station_address
 from asyncnic.devices.tap.shared import SharedTap
-from asyncnic.devices.tap.worker_queue import QueueDevice
+from asyncnic.devices.tap.worker_queue import WorkerTap
 from asyncnic.errors import DeviceError, DeviceLost, Failed
 from asyncnic.lanes.rules import parse_lanes
 from asyncnic.linux.link import LinkWanted
@@ -67,7 +67,7 @@ class WorkerGroup:
     def __init__(self, settings: Settings, tap: SharedTap, make_worker: MakeWorker = WorkerProcess) -> None:
         self._tap = tap
         mac = settings.mac or station_address(tap.name.partition(":")[2]).hex(":")
-        names = DeviceNames(tap.name, tap.backend, QueueDevice.chip, bytes.fromhex(mac.replace(":", "")))
+        names = DeviceNames(tap.name, tap.backend, WorkerTap.chip, bytes.fromhex(mac.replace(":", "")))
         self._nic = MergedNic(names, settings.knobs())
         self.observed = Observed(
             self._nic,

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncnic.hot.transmit import Sender
+from asyncnic.stacks.inet.datagram_socket import DatagramSocket
 from asyncnic.stacks.inet.outcomes import Totals
 from asyncnic.stacks.inet.packet import UDP_HEADER, Sent
 from asyncnic.stacks.inet.peer import Address, Peer, Route, socket_address
-from asyncnic.stacks.inet.socketview import SocketView
 from asyncnic.stacks.inet.udp import LARGEST, WILDCARDS, Udp
 from asyncnic.stacks.inet.watermarks import watermarks
 
@@ -115,7 +115,7 @@ class Endpoint(asyncio.DatagramTransport):
         names: dict[str, Any] = {"sockname": socket_address(self._address, self._port)}
         if remote is not None:
             names["peername"] = socket_address(*remote)
-        super().__init__({**names, "socket": SocketView(self, names["sockname"], names.get("peername"))})
+        super().__init__({**names, "socket": DatagramSocket(self, names["sockname"], names.get("peername"))})
 
     @property
     def local(self) -> bytes:

@@ -7,7 +7,7 @@ from asyncnic.stacks.inet.peer import Address, socket_address
 from asyncnic.stacks.inet.tcp.connection import Connection
 from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.tcp.layer import Place
-from asyncnic.stacks.inet.tcp.socket_view import StreamSocket
+from asyncnic.stacks.inet.tcp.stream_socket import StreamSocket
 from asyncnic.stacks.inet.tcp.transport import Transport
 
 Make = Callable[[Connection, Callable[[Transport], None]], Transport | None]

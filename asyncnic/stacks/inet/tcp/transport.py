@@ -13,8 +13,8 @@ from typing import Any
 from asyncnic.stacks.inet.peer import Address
 from asyncnic.stacks.inet.tcp.connection import Connection
 from asyncnic.stacks.inet.tcp.host import Tcp
-from asyncnic.stacks.inet.tcp.socket_view import StreamSocket
 from asyncnic.stacks.inet.tcp.states import ACKED, DATA, EOF, LOST, TcpState
+from asyncnic.stacks.inet.tcp.stream_socket import StreamSocket
 from asyncnic.stacks.inet.watermarks import watermarks
 
 IDLE = 7200.0

@@ -1,16 +1,15 @@
 """What stands in for a socket where programs ask a transport or a server for theirs: its names and its options."""
 
-import errno
-import os
 import socket
 from collections.abc import Callable
 
 from asyncnic.stacks.inet.peer import Address
+from asyncnic.stacks.inet.socket_names import SocketNames
 
 SetOption = Callable[[int, int, int], None]
 
 
-class StreamSocket:
+class StreamSocket(SocketNames):
     """Names of a connection or a listener, and the options that mean something here. It has no descriptor.
 
     Args:
@@ -19,7 +18,7 @@ class StreamSocket:
         changed: told of each option that is set.
     """
 
-    __slots__ = ("_changed", "_options", "_peername", "_sockname", "family", "proto", "type")
+    __slots__ = ("_changed", "_options", "proto", "type")
 
     def __init__(
         self,
@@ -28,27 +27,11 @@ class StreamSocket:
         options: dict[tuple[int, int], int] | None = None,
         changed: SetOption = lambda level, name, value: None,
     ) -> None:
-        self.family = socket.AF_INET if len(sockname) == 2 else socket.AF_INET6
+        super().__init__(sockname, peername)
         self.type = socket.SOCK_STREAM
         self.proto = socket.IPPROTO_TCP
-        self._sockname = sockname
-        self._peername = peername
         self._options = options or {}
         self._changed = changed
-
-    def getsockname(self) -> Address:
-        """See `socket`."""
-        return self._sockname
-
-    def getpeername(self) -> Address:
-        """See `socket`."""
-        if self._peername is None:
-            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-        return self._peername
-
-    def fileno(self) -> int:
-        """-1: there is none."""
-        return -1
 
     def getsockopt(self, level: int, name: int) -> int:
         """An option as it stands; 0 where it means nothing here."""

@@ -1,4 +1,4 @@
-"""What `get_extra_info("socket")` gives: as much of a socket as an endpoint without a descriptor has. It does no I/O.
+"""What an endpoint's `get_extra_info("socket")` gives: as much of a socket as there is without a descriptor. No I/O.
 
 The counterpart of `asyncio.trsock.TransportSocket`: names, family and options. Options that the stack does not have
 are refused as a kernel refuses those that it does not know.
@@ -10,6 +10,7 @@ import socket
 from typing import Protocol
 
 from asyncnic.stacks.inet.peer import Address
+from asyncnic.stacks.inet.socket_names import SocketNames
 
 
 class Optioned(Protocol):
@@ -24,23 +25,17 @@ class Optioned(Protocol):
         """(low, high) in octets."""
 
 
-class SocketView:
+class DatagramSocket(SocketNames):
     """A UDP socket to look at.
 
     Args:
         endpoint: whose it is.
-        sockname, peername: as `socket` has them; no peername: it is not connected.
+        sockname, peername: see `SocketNames`.
     """
 
     def __init__(self, endpoint: Optioned, sockname: Address, peername: Address | None) -> None:
+        super().__init__(sockname, peername)
         self._endpoint = endpoint
-        self._sockname = sockname
-        self._peername = peername
-
-    @property
-    def family(self) -> socket.AddressFamily:
-        """AF_INET or AF_INET6."""
-        return socket.AF_INET if len(self._sockname) == 2 else socket.AF_INET6
 
     @property
     def type(self) -> socket.SocketKind:
@@ -51,24 +46,6 @@ class SocketView:
     def proto(self) -> int:
         """IPPROTO_UDP."""
         return socket.IPPROTO_UDP
-
-    def fileno(self) -> int:
-        """-1, as of a closed socket: there is no descriptor."""
-        return -1
-
-    def getsockname(self) -> Address:
-        """Own address and port."""
-        return self._sockname
-
-    def getpeername(self) -> Address:
-        """Address and port of the peer.
-
-        Raises:
-            OSError: ENOTCONN.
-        """
-        if self._peername is None:
-            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-        return self._peername
 
     def getsockopt(self, level: int, option: int, buflen: int = 0) -> int | bytes:
         """An option of SOL_SOCKET: SO_BROADCAST, SO_ERROR, SO_PROTOCOL, SO_SNDBUF, SO_TYPE or SO_DOMAIN.
@@ -117,7 +94,7 @@ class SocketView:
             raise ValueError("setblocking(): the socket of an endpoint cannot block")
 
     def __repr__(self) -> str:
-        return f"<SocketView family={self.family.name} laddr={self._sockname} raddr={self._peername}>"
+        return f"<DatagramSocket family={self.family.name} laddr={self._sockname} raddr={self._peername}>"
 
 
 def _unknown() -> OSError:
