@@ -174,8 +174,8 @@ def frames() -> list[Builder[models.Panel]]:
         lines(
             "Dropped, by reason",
             [Query(rate(dropped, by="stage, reason"), "{{stage}}: {{reason}}")],
-            about="kernel: the TAP's queue was full, the cheapest place. card: no free descriptor (MISS). driver: "
-            "a bad descriptor. queue: queue delivery's policy.",
+            about="kernel: the TAP's queue or the packet ring was full, the cheapest place. card: no free descriptor "
+            "(MISS). driver: a bad descriptor. queue: queue delivery's policy.",
         ),
         lines(
             "Errors on the wire",
@@ -212,7 +212,8 @@ def frames() -> list[Builder[models.Panel]]:
         lines(
             "Waiting in lanes",
             [Query(f"sum by (lane) (asyncnic_lane_waiting_frames{{{ONE}}})", "{{lane}}")],
-            about="Frames in the TAP's queues: not offered to the card yet. Divided by the delivered rate, their age.",
+            about="Frames in the TAP's queues or packet rings: not offered to the card yet. Divided by the delivered "
+            "rate, their age.",
         ),
     ]
 

@@ -14,7 +14,7 @@ from asyncnic.bench.report import Spread, console, milliseconds, show, table
 from asyncnic.bench.throughput import search
 from asyncnic.errors import Failed
 
-DEFAULT = ("direct", "uvloop-udp")
+DEFAULT = ("direct", "packet", "uvloop-udp")
 SHARES = (0.1, 0.5, 0.9)
 QUANTILES = ("p50", "p90", "p99", "p999", "max")
 

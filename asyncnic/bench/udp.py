@@ -16,6 +16,7 @@ from asyncnic.bench.report import Spread, console, percent, show, table
 
 DEFAULT = (
     "direct",
+    "packet",
     "queue-drop-newest",
     "queue-drop-oldest",
     "queue-pause",

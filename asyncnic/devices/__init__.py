@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from asyncnic.devices import macvtap, packet, pcap, qemu, tap, uio
-from asyncnic.devices.backend import Backend
+from asyncnic.devices.backend import TAP_QUEUE_FULL, Backend
 from asyncnic.devices.device import Device, DeviceOptions
 from asyncnic.lanes.rules import DEFAULT_LANES
 from asyncnic.logs import fields
@@ -47,6 +47,11 @@ def parse(text: str) -> tuple[Backend, str]:
     return backend, backend.parse(argument)
 
 
+def overflow(backend: str) -> str:
+    """The reason that frames are dropped for when the kernel's queue of a device of this backend is full."""
+    return BACKENDS[backend].overflow if backend in BACKENDS else TAP_QUEUE_FULL
+
+
 def device(value: object) -> str:
     """A checker for the setting: a device by its name in normal form; a ValueError's text says what it must be."""
     backend, argument = parse(str(value))
@@ -67,5 +72,7 @@ async def open_device(wanted: str | Opener, options: DeviceOptions) -> Device:
     except ValueError as error:
         raise ValueError(f"{wanted!r} names no device: {error}") from None
     if not backend.laned and (options.knobs.lane != DEFAULT_LANES or options.knobs.shed):
-        log.warning("one lane", extra=fields(device=wanted, shedding=False, why="only a TAP has queues and rules"))
+        log.warning(
+            "one lane", extra=fields(device=wanted, shedding=False, why="only a TAP and a packet ring have rules")
+        )
     return await backend.open(argument, options)

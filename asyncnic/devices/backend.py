@@ -31,8 +31,11 @@ class Finding:
         return asdict(self)
 
 
-ONE_LANE = Finding("lanes: one", fix="only a TAP has queues for more")
+ONE_LANE = Finding("lanes: one", fix="only a TAP and a packet ring have more")
 """What is found of the lanes of a backend that is not `laned`."""
+
+
+TAP_QUEUE_FULL = "tap_queue_full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Backend:
         privileged: whether it is opened with capabilities that must be given up when it is open, sandbox or not.
         rootless: how to run it as an ordinary user.
         needs: what it needs when it is open.
+        overflow: the reason that frames are dropped for when the kernel's queue of the device is full.
     """
 
     name: str
@@ -84,6 +88,7 @@ class Backend:
     laned: bool = False
     shared: bool = False
     privileged: bool = False
+    overflow: str = TAP_QUEUE_FULL
     rootless: str = "run as the owner of a TAP made beforehand: ip tuntap add NAME mode tap user USER"
     needs: Needs = Needs()
 

@@ -20,6 +20,8 @@ BLOCK_SIZE = 1 << 16
 """Octets that the kernel must find in one piece."""
 SLOTS_A_BLOCK = BLOCK_SIZE // SLOT_SIZE
 
+EVERYTHING = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF_FFFF)
+"""A classic BPF program that keeps nothing out."""
 NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)
 """A classic BPF program that keeps everything out: what makes a socket a shadow."""
 

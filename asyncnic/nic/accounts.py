@@ -4,6 +4,7 @@ Nothing is counted here. All that is read is plain integers of others, read at o
 chip that runs beside us, which has no such moment, two readings of its wire are the bounds.
 """
 
+from asyncnic.devices import overflow
 from asyncnic.devices.device import Device, Lane, LaneCounters, WireCounters
 from asyncnic.errors import DeviceLost
 from asyncnic.nic.delivery.delivery import Delivery
@@ -61,7 +62,7 @@ class Accountant:
             filtered=lane.filtered + counters.filtered,
             in_flight=self._rings.in_flight(number, standing) + self._delivery.in_flight(number),
             dropped={
-                "kernel": {"tap_queue_full": on_wire.dropped},
+                "kernel": {overflow(self._device.backend): on_wire.dropped},
                 "card": {"miss": driver.missed, LOST_WITH_DEVICE: wire.lost if wire and not wire.lanes else 0},
                 "driver": {reason: getattr(counters, reason) for reason in _DRIVER_DROPS},
                 "queue": self._delivery.dropped(number),

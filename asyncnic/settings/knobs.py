@@ -125,8 +125,8 @@ class Knobs:
         "rules",
         values.rules(parse_lanes),
         "NAME=RULE",
-        text="lane of a TAP, highest first (repeatable; bulk, which takes the rest, comes last by itself); "
-        f"RULE is a comma list of {ALLOWED}",
+        text="lane of a TAP or of packet:, highest first (repeatable; bulk, which takes the rest, comes last by "
+        f"itself); RULE is a comma list of {ALLOWED}",
         hint="",
     )
     """Only the rules may change: the lanes are settled at the start."""

@@ -23,8 +23,9 @@ from asyncnic.service.observed import Observed
 from asyncnic.settings.knobs import KNOBS, Knobs, by_lane
 from asyncnic.version import build_info
 
+# What the kernel's queue is called is the device's to say, and the ledger always has it.
 DROP_REASONS: Mapping[str, tuple[str, ...]] = {
-    "kernel": ("tap_queue_full",),
+    "kernel": (),
     "card": ("miss", LOST_WITH_DEVICE),
     "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "reset", "worker_lost"),
     "queue": ("newest", "oldest"),
@@ -67,14 +68,14 @@ class NicCollector(Collector):
         )
         dropped = CounterMetricFamily(
             "asyncnic_dropped_frames",
-            "Frames lost, by where and why: kernel = queue of the TAP full, or shed by a rule (its tx_dropped), card = "
-            "no free descriptor (rx_missed_errors, MISS) or lost with the device, driver = unusable descriptor "
-            "(rx_errors), queue = delivery queue (rx_dropped). What is shed comes into no lane.",
+            "Frames lost, by where and why: kernel = queue of the TAP (its tx_dropped) or packet ring (tp_drops) full, "
+            "or shed by a rule, card = no free descriptor (rx_missed_errors, MISS) or lost with the device, driver = "
+            "unusable descriptor (rx_errors), queue = delivery queue (rx_dropped). What is shed comes into no lane.",
             labels=("device", "stage", "reason", "lane"),
         )
         waiting = GaugeMetricFamily(
             "asyncnic_lane_waiting_frames",
-            "Frames in a lane's queue of the TAP: not offered yet. Only where the lanes' programs count them.",
+            "Frames in a lane's queue of the TAP, or its packet ring: not offered yet. Only where they are counted.",
             labels=by_lane,
         )
         for lane, account in accounts.lanes.items():

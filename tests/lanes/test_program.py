@@ -33,6 +33,41 @@ lane_lists = st.lists(rule_texts, min_size=1, max_size=4).map(
 shed_lists = st.lists(rule_texts, max_size=4).map(parse_shed)
 
 
+TOKENS = (
+    "arp",
+    "nd",
+    "icmp",
+    "icmp6",
+    "tcp",
+    "udp",
+    "udp:1",
+    "udp:53",
+    "udp:9",
+    "tcp:53",
+    "vlan:7",
+    "vlan:0",
+    "vlan:8",
+    "ether:0x8100",
+    "ether:0x88a8",
+    "ether:0x0800",
+    "ether:0x86dd",
+    "ether:0x88cc",
+    "src:0.0.0.0/0",
+    "src:192.0.2.1",
+    "src:192.0.2.0/31",
+    "dst:192.0.2.0/25",
+    "dst:198.51.100.6/31",
+    "src:::/0",
+    "src:2001:db8::1",
+    "src:2001:db8::/127",
+    "dst:2001:db8::/33",
+    "src:fe80::/10",
+    "dst:fe80::/65",
+    "dst:2001:db8::ff00/120",
+)
+"""A term of each kind that `CORNERS` have something to say about."""
+
+
 @contextmanager
 def loaded(code: Assembler) -> Iterator[int]:
     program = load_program(code.encode(), "asyncnic_test")
@@ -51,41 +86,7 @@ def counters() -> Iterator[CounterMap]:
         shared.close()
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        "arp",
-        "nd",
-        "icmp",
-        "icmp6",
-        "tcp",
-        "udp",
-        "udp:1",
-        "udp:53",
-        "udp:9",
-        "tcp:53",
-        "vlan:7",
-        "vlan:0",
-        "vlan:8",
-        "ether:0x8100",
-        "ether:0x88a8",
-        "ether:0x0800",
-        "ether:0x86dd",
-        "ether:0x88cc",
-        "src:0.0.0.0/0",
-        "src:192.0.2.1",
-        "src:192.0.2.0/31",
-        "dst:192.0.2.0/25",
-        "dst:198.51.100.6/31",
-        "src:::/0",
-        "src:2001:db8::1",
-        "src:2001:db8::/127",
-        "dst:2001:db8::/33",
-        "src:fe80::/10",
-        "dst:fe80::/65",
-        "dst:2001:db8::ff00/120",
-    ],
-)
+@pytest.mark.parametrize("token", TOKENS)
 def test_each_term_reads_every_corner_as_the_reference_does(token: str) -> None:
     lanes = parse_lanes([f"lane={token}"])
     with loaded(steering_program(lanes)) as program:

@@ -110,7 +110,7 @@ def test_the_lanes_that_there_will_be(tap_name: str) -> None:
     assert lanes_of(device=device) == Finding("lanes: control, bulk")
     assert lanes_of(device=device, lane=("a=arp", "b=nd")) == Finding("lanes: a, b, bulk")
     assert lanes_of(device=device, lane=("",)) == Finding("lanes: one", fix="no other is asked for")
-    assert lanes_of(device="uio:ffff:00:1f.7") == Finding("lanes: one", fix="only a TAP has queues for more")
+    assert lanes_of(device="uio:ffff:00:1f.7") == Finding("lanes: one", fix="only a TAP and a packet ring have more")
 
 
 def test_a_tap_of_one_queue_has_one_lane(tap_name: str) -> None:

@@ -7,6 +7,7 @@ which frames come at all, link.py what the interface is.
 from collections.abc import Sequence
 
 from asyncnic.devices.backend import DEVICE, ONE_LANE, PRIVILEGE, Backend, Finding, Needs
+from asyncnic.devices.backend import DEVICE, PRIVILEGE, Backend, Finding
 from asyncnic.devices.device import Device, DeviceOptions
 from asyncnic.linux.privileges import NET_RAW, has_capability
 from asyncnic.settings.values import interface_name
@@ -21,7 +22,7 @@ def _check(name: str, options: DeviceOptions) -> Sequence[Finding]:
     findings = [Finding("CAP_NET_RAW: packet sockets", capable, fix, PRIVILEGE)]
     link = find(name)
     if link is None:
-        return [*findings, Finding(f"interface {name}", False, "there is none: see ip link", DEVICE), ONE_LANE]
+        return [*findings, Finding(f"interface {name}", False, "there is none: see ip link", DEVICE)]
     ethernet = link.kind == ETHERNET
     findings.append(Finding(f"interface {name}: Ethernet", ethernet, "" if ethernet else "choose another", DEVICE))
     findings.append(Finding(f"interface {name}: up", link.up, "" if link.up else f"ip link set {name} up", DEVICE))
@@ -29,7 +30,10 @@ def _check(name: str, options: DeviceOptions) -> Sequence[Finding]:
         own = ", ".join(map(str, link.addresses))
         fix = "" if own else f"ip address add ADDRESS/PREFIX dev {name}, or --address"
         findings.append(Finding(f"addresses of {name}: {own or 'none'}", bool(own), fix, DEVICE))
-    return [*findings, ONE_LANE]
+    from asyncnic.devices.packet.device import rules
+
+    lanes, _ = rules(options.knobs, shared=options.packet.host is not None)
+    return [*findings, Finding(f"lanes: {', '.join(lane.name for lane in lanes)}")]
 
 
 async def _open(name: str, options: DeviceOptions) -> Device:
@@ -46,6 +50,8 @@ SPEC = Backend(
     check=_check,
     open=_open,
     privileged=True,
+    laned=True,
+    overflow="packet_ring_full",
     rootless="setcap cap_net_raw+ep on this Python; in a container, --user and --cap-add NET_RAW",
     needs=Needs(binds=True),
 )

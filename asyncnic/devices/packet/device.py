@@ -11,7 +11,7 @@ This file brings rings, chip and interface together and takes them apart again; 
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from asyncnic.devices.attachment import Attachment, opened
@@ -20,11 +20,12 @@ from asyncnic.devices.packet import filters
 from asyncnic.devices.packet.lane import PacketLane
 from asyncnic.devices.packet.link import ETHERNET, Facts, drain_changes, find, open_changes
 from asyncnic.errors import DeviceError, DeviceLost
-from asyncnic.lanes.rules import BULK
+from asyncnic.lanes.rules import DEFAULT_LANES, LaneRule, Rule, parse_lanes, parse_shed
 from asyncnic.linux.packet import RingSocket, open_sender
 from asyncnic.linux.thread import in_thread
 from asyncnic.logs import fields
 from asyncnic.pcnet32.memory import DmaMemory
+from asyncnic.settings.knobs import Knobs
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class PacketDevice:
         self._changes: socket.socket | None = None
         self._looking: asyncio.Task[None] | None = None
         self._look_again = False
+        self._rules, self._shed = rules(options.knobs, shared=self._host is not None)
+        self._in_force = options.knobs.lane, options.knobs.shed
 
     # -- Coming and going ---------------------------------------------------------------------------------------------
 
@@ -61,8 +64,12 @@ class PacketDevice:
         found = self._check(await in_thread(find, self._interface, self._index))
         if not self.lanes:
             self._mac = self._mac or found.mac
-            self.lanes = (self._make_lane(BULK),)
+            programs = self._programs()
+            self.lanes = tuple(
+                self._make_lane(rule.name, program) for rule, program in zip(self._rules, programs, strict=True)
+            )
             self._share()
+            self._tell_of_shedding()
         held.callback(self._unplug)
         try:
             for lane in self.lanes:
@@ -72,11 +79,11 @@ class PacketDevice:
         self._index = found.index
         self._learn(found)
 
-    def _make_lane(self, name: str) -> PacketLane:
+    def _make_lane(self, name: str, program: bytes | None) -> PacketLane:
         options = self._options
         sender = open_sender(self.name, qdisc_bypass=options.packet.qdisc_bypass)
         try:
-            receiver = RingSocket(self.name, options.packet.ring, self._program())
+            receiver = RingSocket(self.name, options.packet.ring, program)
         except BaseException:
             sender.close()
             raise
@@ -105,14 +112,16 @@ class PacketDevice:
         """The interface is not there: waited for, if it has been."""
         return (DeviceLost if self.attachment.returning else DeviceError)(f"{self.name}: {why}")
 
-    def _program(self) -> bytes | None:
-        """What may come in now; None: everything."""
+    def _programs(self) -> list[bytes | None]:
+        """What may come into each lane now; None: everything."""
+        parts = filters.shares(self._rules, self._shed)
         if self._host is not None:
-            return filters.of_ports(self._host.ports("udp"), self._host.ports("tcp"))
+            ports = self._host.ports("udp"), self._host.ports("tcp")
+            return [filters.of_ports(*ports, share) for share in parts]
         packet = self._options.packet
         if packet.addresses or packet.prefixes:
-            return filters.of_station(packet.addresses, self._mac, packet.prefixes)
-        return None
+            return [filters.of_station(packet.addresses, self._mac, share, packet.prefixes) for share in parts]
+        return [filters.of_everything(share) for share in parts]
 
     def no_link(self) -> str:
         """See `Device.no_link`. An interface that is down is lost: its sockets say so."""
@@ -152,7 +161,39 @@ class PacketDevice:
         return WireCounters(sum(lane.offered for lane in counts), sum(lane.dropped for lane in counts), counts)
 
     async def apply_knobs(self) -> None:
-        """Nothing to do: the rings keep the size that they were made with."""
+        """Bring the lanes' rules, and what is shed, to what the knobs ask for now; the rings keep the size that they
+        were made with. Lane after lane: a frame that changes lanes may come in both, or in neither, for some
+        microseconds.
+
+        Raises:
+            DeviceError: it cannot be; the knobs are put back to what holds.
+        """
+        knobs = self._options.knobs
+        if (knobs.lane, knobs.shed) == self._in_force:
+            return
+        before = self._rules, self._shed
+        self._rules, self._shed = rules(knobs, shared=self._host is not None)
+        try:
+            names = [lane.name for lane in self.lanes]
+            if [rule.name for rule in self._rules] != names:
+                raise DeviceError(f"--lane: names and order are fixed while running ({', '.join(names)}): restart")
+            self._refilter()
+        except (DeviceError, OSError) as error:
+            self._rules, self._shed = before
+            knobs.lane, knobs.shed = self._in_force
+            if isinstance(error, DeviceError):
+                raise
+            self._refilter()
+            why = f"{self.name}: the kernel takes no such rules: {error.strerror}: fewer terms"
+            raise DeviceError(why) from None
+        if knobs.shed != self._in_force[1]:
+            self._tell_of_shedding()
+        self._in_force = knobs.lane, knobs.shed
+
+    def _tell_of_shedding(self) -> None:
+        if self._shed:
+            rules = ",".join(rule.text for rule in self._shed)
+            log.warning("what is shed is not counted", extra=fields(device=self.name, rules=rules))
 
     # -- The interface's own address ----------------------------------------------------------------------------------
 
@@ -166,8 +207,8 @@ class PacketDevice:
         asyncio.get_running_loop().add_reader(self._changes.fileno(), self._changed)
 
     def _refilter(self) -> None:
-        for lane in self.lanes:
-            lane.let_in(self._program())
+        for lane, program in zip(self.lanes, self._programs(), strict=True):
+            lane.let_in(program)
 
     def _changed(self) -> None:
         if self._changes is None:
@@ -194,6 +235,14 @@ class PacketDevice:
         if self._host.learn(found.addresses, found.mtu) and not first:
             shown = ",".join(map(str, found.addresses))
             log.info("the interface's addresses", extra=fields(device=self.name, addresses=shown, mtu=found.mtu))
+
+
+def rules(knobs: Knobs, *, shared: bool) -> tuple[Sequence[LaneRule], Sequence[Rule]]:
+    """The lanes, and what is shed. On an address that is `shared` with the kernel that has all control frames: none of
+    the lanes that there are by default would ever get one.
+    """
+    wanted = () if shared and knobs.lane == DEFAULT_LANES else knobs.lane
+    return parse_lanes(wanted), parse_shed(knobs.shed)
 
 
 async def open_device(name: str, options: DeviceOptions) -> PacketDevice:

@@ -17,7 +17,7 @@ from asyncnic.devices.device import NEVER, LaneCounters
 from asyncnic.devices.host import UNKNOWN_MAC, SharedHost
 from asyncnic.devices.packet.ring import PacketRing
 from asyncnic.errors import DeviceLost
-from asyncnic.linux.packet import SLOT_SIZE, RingSocket, attach_filter, bind_sender
+from asyncnic.linux.packet import EVERYTHING, SLOT_SIZE, RingSocket, attach_filter, bind_sender
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.model.chip import Am79C970A
 from asyncnic.settings.knobs import Knobs
@@ -91,8 +91,8 @@ class PacketLane:
 
     def let_in(self, program: bytes | None) -> None:
         """Change what may come; None: everything."""
-        if self._receiver is not None and program is not None:
-            attach_filter(self._receiver.socket, program)
+        if self._receiver is not None:
+            attach_filter(self._receiver.socket, EVERYTHING if program is None else program)
 
     def close(self) -> None:
         """Close the wire. Frames that stand in the ring are lost with it. Idempotent."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from asyncnic.devices import overflow
 from asyncnic.errors import DeviceLost
 from asyncnic.hot.heads import HeadRing
 from asyncnic.lanes.rules import parse_lanes
@@ -69,7 +70,7 @@ class MergedNic:
             0,
             0,
             cut.untold,
-            {"kernel": {"tap_queue_full": cut.dropped}, "driver": {"worker_lost": cut.lost}},
+            {"kernel": {overflow(self.device.backend): cut.dropped}, "driver": {"worker_lost": cut.lost}},
         )
         lanes = {}
         for name, lane in (counted.lanes or {self._last_lane: LaneCounted(Ledger(0, 0, 0, 0), 0)}).items():
