@@ -3,6 +3,8 @@
 cimport cython
 from libc.stdint cimport uint32_t
 
+from asyncnic.hot.primitives cimport FrameBatch
+
 cdef uint32_t _OWN, _OWN_STP_ENP, _BCNT_MASK
 cdef Py_ssize_t _LEAST, _MOST
 
@@ -11,7 +13,12 @@ cdef class FrameWriter:
     cdef uint32_t[::1] _words
     cdef uint32_t _bus
     cdef Py_ssize_t _ring
+    cdef FrameBatch _batch
     cdef readonly bint stopped
 
-    @cython.locals(fd=int, room=Py_ssize_t, word=Py_ssize_t, status=uint32_t, length=Py_ssize_t, start=Py_ssize_t)
+    @cython.locals(fd=int, room=Py_ssize_t, word=Py_ssize_t, status=uint32_t, length=Py_ssize_t, start=Py_ssize_t,
+                   gathers=bint, unsent=Py_ssize_t)
     cpdef Py_ssize_t write(self, file, Py_ssize_t first, Py_ssize_t end) except -1
+
+    @cython.locals(place=Py_ssize_t, word=Py_ssize_t, sent=Py_ssize_t)
+    cdef Py_ssize_t _send(self, int fd, Py_ssize_t first, Py_ssize_t end) except -1

@@ -1,4 +1,4 @@
-"""What the compiled hot path asks of C and has no word for in Python: ring words, octets, sums, write(2).
+"""What the compiled hot path asks of C and has no word for in Python: ring words, octets, sums, write(2), sendmmsg(2).
 
 Both sides of a ring may be different processors, so its words are read and written once each, in the order that the
 program has them. A file for the compiler: the interpreted hot path knows nothing of it.
@@ -8,10 +8,14 @@ from libc.stdint cimport uint16_t, uint32_t
 
 cdef extern from *:
     """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
     #include <arpa/inet.h>
     #include <errno.h>
     #include <stdint.h>
     #include <string.h>
+    #include <sys/socket.h>
     #include <sys/syscall.h>
     #include <unistd.h>
 
@@ -47,7 +51,29 @@ cdef extern from *:
         do done = syscall(SYS_write, fd, octets, size); while (done < 0 && errno == EINTR);
         return done;
     }
+
+    /* Frames that are sent in one call of the kernel. */
+    #define FRAMES_A_CALL 64
+    typedef struct { struct mmsghdr heads[FRAMES_A_CALL]; struct iovec parts[FRAMES_A_CALL]; } FrameBatch;
+
+    static inline void gather_frame(FrameBatch *batch, int place, const void *octets, size_t size) {
+        batch->parts[place].iov_base = (void *)octets;
+        batch->parts[place].iov_len = size;
+        memset(&batch->heads[place], 0, sizeof batch->heads[place]);
+        batch->heads[place].msg_hdr.msg_iov = &batch->parts[place];
+        batch->heads[place].msg_hdr.msg_iovlen = 1;
+    }
+    static inline long send_frames(int fd, FrameBatch *batch, int count) {
+        long done;
+        do done = syscall(SYS_sendmmsg, fd, batch->heads, count, MSG_DONTWAIT); while (done < 0 && errno == EINTR);
+        return done < 0 ? 0 : done;
+    }
     """
+    enum: FRAMES_A_CALL
+    ctypedef struct FrameBatch:
+        pass
+    void gather_frame(FrameBatch *batch, int place, const void *octets, size_t size) noexcept nogil
+    long send_frames(int fd, FrameBatch *batch, int count) noexcept nogil
     uint32_t load32(const void *place) noexcept nogil
     void store32(void *place, uint32_t word) noexcept nogil
     void copy_octets(void *to, const void *source, size_t size) noexcept nogil

@@ -8,6 +8,7 @@ it is, and model/transmit.py sees to it.
 """
 
 import io
+import socket
 
 try:
     import cython
@@ -16,10 +17,16 @@ except ImportError:
 
 if cython.compiled:
     from cython.cimports.asyncnic.hot.primitives import (
+        FRAMES_A_CALL,
+        gather_frame,
         load32,
+        send_frames,
         store32,
         write_frame,
     )
+
+Line = io.FileIO | socket.socket
+"""A wire that takes a frame with each write, or many in one call."""
 
 _OWN = 0x8000_0000
 _OWN_STP_ENP = 0x8300_0000
@@ -28,7 +35,7 @@ _LEAST, _MOST = 60, 1514  # shorter ones are padded, and longer ones babble
 
 
 class FrameWriter:
-    """The transmit ring of a chip whose wire is a file, each write a frame.
+    """The transmit ring of a chip whose wire is a file, each write a frame, or a socket, where many go in one call.
 
     Args:
         octets, words: the DMA memory.
@@ -43,7 +50,7 @@ class FrameWriter:
         self._ring = ring
         self.stopped = False
 
-    def write(self, file: io.FileIO, first: int, end: int) -> int:
+    def write(self, file: Line, first: int, end: int) -> int:
         """Send from descriptors `first` to before `end`, each at most once, and return them without an error.
 
         Returns the descriptor after the last one that was sent. `stopped` tells that the one it names is the host's;
@@ -51,6 +58,8 @@ class FrameWriter:
         """
         fd = file.fileno()
         room = len(self._octets)
+        gathers = isinstance(file, socket.socket)
+        unsent = first
         self.stopped = False
         while first < end:
             word = self._ring + 4 * first
@@ -78,15 +87,41 @@ class FrameWriter:
             ):
                 break  # to no station: the wire's owner has it routed
             if cython.compiled:
+                if gathers:
+                    batch = cython.address(self._batch)  # type: ignore[attr-defined]  # see _wire.pxd
+                    gather_frame(batch, first - unsent, cython.address(self._octets[start]), length)
+                    first += 1
+                    if first - unsent == FRAMES_A_CALL:
+                        unsent = self._send(fd, unsent, first)
+                        if unsent < first:
+                            return unsent
+                    continue
                 if write_frame(fd, cython.address(self._octets[start]), length) < 0:
                     break
                 store32(cython.address(self._words[word + 1]), status & ~_OWN)
             else:
                 try:
-                    if file.write(self._octets[start : start + length]) is None:
+                    frame = self._octets[start : start + length]
+                    if (file.send(frame) if isinstance(file, socket.socket) else file.write(frame)) is None:
                         break
                 except OSError:
                     break
                 self._words[word + 1] = status & ~_OWN
             first += 1
+        if cython.compiled and gathers and unsent < first:
+            unsent = self._send(fd, unsent, first)
+            if unsent < first:
+                self.stopped = False
+                return unsent
         return first
+
+    if cython.compiled:
+
+        def _send(self, fd: int, first: int, end: int) -> int:
+            """Send what was gathered for descriptors `first` to before `end`. Returns the one after the last sent."""
+            batch = cython.address(self._batch)  # type: ignore[attr-defined]
+            sent: int = send_frames(fd, batch, end - first)
+            for place in range(first, first + sent):
+                word = self._ring + 4 * place + 1
+                store32(cython.address(self._words[word]), load32(cython.address(self._words[word])) & ~_OWN)
+            return first + sent

@@ -15,13 +15,13 @@ FORMS = (wire, importlib.import_module("asyncnic.hot._wire"))
 
 
 class FileWire:
-    """A file each write to which is a frame."""
+    """A file each write to which is a frame, or a socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_socket: bool) -> None:
         near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         near.setblocking(False)
         self.far.setblocking(False)
-        self.file = io.FileIO(near.detach(), "r+")
+        self.file: wire.Line = near if is_socket else io.FileIO(near.detach(), "r+")
 
     def frames(self) -> list[bytes]:
         found = []
@@ -36,9 +36,9 @@ class FileWire:
         self.far.close()
 
 
-@pytest.fixture
-def line() -> Iterator[FileWire]:
-    line = FileWire()
+@pytest.fixture(params=[False, True], ids=["file", "socket"])
+def line(request: pytest.FixtureRequest) -> Iterator[FileWire]:
+    line = FileWire(is_socket=request.param)
     yield line
     line.close()
 
@@ -137,3 +137,15 @@ def test_a_wire_that_is_gone_loses_no_descriptor(module: ModuleType, line: FileW
     assert sender.write(line.file, 0, 8) == 0
     assert not sender.stopped
     assert card.words[1] & OWN
+
+
+@pytest.mark.parametrize("module", FORMS)
+def test_more_than_go_in_one_call_go_in_order(module: ModuleType, line: FileWire) -> None:
+    card = Card(512)
+    for number in range(150):
+        card.slots.put(frame(number))
+    sender = writer(module, card)
+    assert sender.write(line.file, 0, 512) == 150
+    assert sender.stopped
+    assert line.frames() == [frame(number) for number in range(150)]
+    assert card.slots.reap() == 150

@@ -6,7 +6,6 @@ into one.
 """
 
 import errno
-import io
 import os
 import socket
 import time
@@ -63,7 +62,6 @@ class PacketLane:
         self._host = host
         self._receiver: RingSocket | None = receiver
         self._sender = sender
-        self._file = io.FileIO(sender.fileno(), "r+", closefd=False)  # each write is a frame
         self._ring = _PacketRing(receiver.map, SLOT_SIZE, receiver.slots, receiver.socket.fileno(), mtu + OVERHEAD)
         self._count = WireCount()  # pieces beyond the first of frames that were cut are added once the ring is gone
 
@@ -81,7 +79,7 @@ class PacketLane:
         if self._receiver is not None:
             self._receiver.bind(index, promiscuous=promiscuous, all_multicast=all_multicast)
             bind_sender(self._sender, index)
-            self.port.wire_file = self._file
+            self.port.wire_file = self._sender
             self.port.link_up = True
 
     def unplug(self) -> None:
@@ -104,7 +102,6 @@ class PacketLane:
         self._count.settle(self.port.counters.read)
         self._ring.close()
         self._receiver.close()
-        self._file.close()
         self._sender.close()
         self._receiver = None
         self.port.memory.close()

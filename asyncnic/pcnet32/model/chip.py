@@ -7,9 +7,9 @@ clock. Whoever owns it gives it the wire: frames in by `fill`, `drain` or `recei
 its transmit ring on TDMD, and when `poll` is called.
 """
 
-import io
 from collections.abc import Callable
 
+from asyncnic.hot.wire import Line
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.model.core import ChipCounters, Core
@@ -27,7 +27,8 @@ class Am79C970A:
         memory: what the chip reaches by DMA.
         mac: 6 octets, for the address PROM.
         wire_send: takes a transmitted frame without FCS; the view is valid only during the call. False when the wire
-            refused it. Where the wire is a file, `wire_file` may be set besides, and most frames are written to it.
+            refused it. Where the wire is a file or a socket, `wire_file` may be set besides, and most frames are
+            written to it.
         quirks: which chip it imitates.
 
     No register write, descriptor or frame raises or takes unbounded time.
@@ -52,12 +53,12 @@ class Am79C970A:
     # The wire.
 
     @property
-    def wire_file(self) -> io.FileIO | None:
+    def wire_file(self) -> Line | None:
         """The file that the wire is, each write a frame that is taken at once or not at all; None: call `wire_send`."""
         return self._transmitter.file
 
     @wire_file.setter
-    def wire_file(self, file: io.FileIO | None) -> None:
+    def wire_file(self, file: Line | None) -> None:
         self._transmitter.file = file
 
     @property

@@ -6,11 +6,10 @@ usual frames, one descriptor each, are written in one loop from where they lie (
 sent frame by frame as the data sheet has it.
 """
 
-import io
 from collections.abc import Callable
 
 from asyncnic import hot
-from asyncnic.hot.wire import FrameWriter
+from asyncnic.hot.wire import FrameWriter, Line
 from asyncnic.pcnet32 import descriptors as desc
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.model.core import BusFault, Core
@@ -42,7 +41,7 @@ class Transmitter:
         self._size = -1  # octets of the frame in hand; -1: none
         self._with_fcs = False
         self._writer: FrameWriter | None = None
-        self.file: io.FileIO | None = None
+        self.file: Line | None = None
 
     def reconfigure(self) -> None:
         """The ring's place or length, or the style have changed."""
@@ -81,7 +80,7 @@ class Transmitter:
         except BusFault:
             return False
 
-    def _write_burst(self, file: io.FileIO) -> bool:
+    def _write_burst(self, file: Line) -> bool:
         """Send the usual frames at the head of the ring. True when the card owns no more."""
         core, writer = self._core, self._writer
         inside = core.csr[reg.MODE] & reg.MODE_LOOP or not core.link_up or not core.bus_master
