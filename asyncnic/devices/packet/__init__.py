@@ -6,8 +6,7 @@ which frames come at all, link.py what the interface is.
 
 from collections.abc import Sequence
 
-from asyncnic.devices.backend import DEVICE, ONE_LANE, PRIVILEGE, Backend, Finding, Needs
-from asyncnic.devices.backend import DEVICE, PRIVILEGE, Backend, Finding
+from asyncnic.devices.backend import DEVICE, PRIVILEGE, Backend, Finding, Needs
 from asyncnic.devices.device import Device, DeviceOptions
 from asyncnic.linux.privileges import NET_RAW, has_capability
 from asyncnic.settings.values import interface_name
@@ -15,6 +14,7 @@ from asyncnic.settings.values import interface_name
 
 def _check(name: str, options: DeviceOptions) -> Sequence[Finding]:
     """The right to packet sockets, the interface, and its addresses where they are to be ours too."""
+    from asyncnic.devices.packet.device import rules
     from asyncnic.devices.packet.link import ETHERNET, find
 
     capable = has_capability(NET_RAW)
@@ -30,8 +30,6 @@ def _check(name: str, options: DeviceOptions) -> Sequence[Finding]:
         own = ", ".join(map(str, link.addresses))
         fix = "" if own else f"ip address add ADDRESS/PREFIX dev {name}, or --address"
         findings.append(Finding(f"addresses of {name}: {own or 'none'}", bool(own), fix, DEVICE))
-    from asyncnic.devices.packet.device import rules
-
     lanes, _ = rules(options.knobs, shared=options.packet.host is not None)
     return [*findings, Finding(f"lanes: {', '.join(lane.name for lane in lanes)}")]
 
