@@ -243,7 +243,7 @@ def verify(frame: bytes) -> None:
         total, fragment = struct.unpack_from("!H", packet, 2)[0], struct.unpack_from("!H", packet, 6)[0]
         assert total == len(packet)
         assert sum_of(packet[:20]) == 0xFFFF
-        covered = {1: b"", 17: packet[12:20] + struct.pack("!HH", 17, total - 20)}[packet[9]]
+        covered = b"" if packet[9] == 1 else packet[12:20] + struct.pack("!HH", packet[9], total - 20)
         if not fragment & 0x3FFF:
             assert sum_of(covered + packet[20:]) == 0xFFFF
     elif kind == 0x86DD:
@@ -252,7 +252,7 @@ def verify(frame: bytes) -> None:
         body = packet[40:]
         if protocol == 0:  # hop-by-hop: listener reports
             protocol, body = body[0], body[8:]
-        if protocol in (17, 58):
+        if protocol in (6, 17, 58):
             assert sum_of(packet[8:40] + struct.pack("!IxxxB", len(body), protocol) + body) == 0xFFFF
     else:
         assert kind == 0x0806
