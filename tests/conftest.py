@@ -18,6 +18,7 @@ import pytest
 import uvloop
 
 from asyncnic.linux.netns import enter_private_network
+from tests.trust import table
 from tests.wire import Wire, make_tap
 
 _tap_numbers = itertools.count()
@@ -55,6 +56,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--trust", action="store_true", help="print the table of faults and attacks that were survived")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.getoption("--trust"):
+        reports = [
+            one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, []) if one.when == "call"
+        ]
+        ended = [(one.nodeid, one.failed, one.user_properties) for one in reports]
+        terminalreporter.section("what is survived")
+        for line in table(ended):
+            terminalreporter.line(line)
 
 
 @pytest.fixture(autouse=True)
