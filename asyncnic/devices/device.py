@@ -105,6 +105,11 @@ class Lane(Protocol):
         `NEVER` where nothing can come.
         """
 
+    def readable(self) -> bool:
+        """Whether the wire has a frame that the chip must be helped to, looked at without taking it: what a waiting nic
+        should have been woken for. False where the chip helps itself, whose ring tells.
+        """
+
     def poll(self, limit: int) -> int:
         """Let the chip take up to `limit` frames off its wire; frames stored or dropped. Real chips need no help: 0.
 

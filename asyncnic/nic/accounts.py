@@ -7,6 +7,7 @@ chip that runs beside us, which has no such moment, two readings of its wire are
 from asyncnic.devices import overflow
 from asyncnic.devices.device import Device, Lane, LaneCounters, WireCounters
 from asyncnic.errors import DeviceLost
+from asyncnic.faults import injected_into
 from asyncnic.nic.delivery.delivery import Delivery
 from asyncnic.nic.ledger import LOST_WITH_DEVICE, Accounts, LaneAccount, Ledger
 from asyncnic.nic.rings import Rings
@@ -30,6 +31,7 @@ class Accountant:
         self._rings = rings
         self._delivery = delivery
         self._life = life
+        self._injected = [injected_into(lane) for lane in device.lanes]
         life.tell(self._changed)
 
     def accounts(self) -> Accounts:
@@ -39,9 +41,15 @@ class Accountant:
                 driver.sample_missed()  # a chip that does not answer is found out before its wire is read
         wire = self._read_wire()
         lanes = {lane.name: self._account(number, lane, wire) for number, lane in enumerate(self._device.lanes)}
+        injected = [read() for read in self._injected]
+        happened: dict[str, int] = {}
+        for one in injected:
+            for name, times in one.happened.items():
+                happened[name] = happened.get(name, 0) + times
         if wire is None or not wire.lanes:
-            return Accounts(sum(account.ledger.offered for account in lanes.values()), lanes)
-        return Accounts(wire.offered, lanes, wire.shed, wire.shed_total)
+            return Accounts(sum(account.ledger.offered for account in lanes.values()), lanes, injected=happened)
+        offered = wire.offered + sum(one.offered for one in injected)
+        return Accounts(offered, lanes, wire.shed, wire.shed_total, happened)
 
     def _account(self, number: int, lane: Lane, wire: WireCounters | None) -> LaneAccount:
         """One lane's part. Where the wire cannot be asked, what came off it is what was offered."""
@@ -56,14 +64,19 @@ class Accountant:
         else:
             on_wire = wire.lanes[number] if wire.lanes else self._at_one_moment(wire, came)
         delivered, octets = self._delivery.delivered(number)
+        injected = self._injected[number]()
         ledger = Ledger(
-            offered=on_wire.offered,
+            offered=on_wire.offered + (injected.offered if wire is not None else 0),
             delivered=delivered,
             filtered=lane.filtered + counters.filtered,
-            in_flight=self._rings.in_flight(number, standing) + self._delivery.in_flight(number),
+            in_flight=self._rings.in_flight(number, standing) + self._delivery.in_flight(number) + injected.held,
             dropped={
                 "kernel": {overflow(self._device.backend): on_wire.dropped},
-                "card": {"miss": driver.missed, LOST_WITH_DEVICE: wire.lost if wire and not wire.lanes else 0},
+                "card": {
+                    "miss": driver.missed,
+                    LOST_WITH_DEVICE: wire.lost if wire and not wire.lanes else 0,
+                    **injected.dropped,
+                },
                 "driver": {reason: getattr(counters, reason) for reason in _DRIVER_DROPS},
                 "queue": self._delivery.dropped(number),
             },
@@ -112,4 +125,5 @@ class Accountant:
     def _came_in(self, number: int) -> int:
         driver = self._rings.drivers[number]
         counters = driver.rx.counters
-        return counters.seen + driver.rx.finished() + driver.missed + self._device.lanes[number].filtered
+        got = counters.seen + driver.rx.finished() + driver.missed + self._device.lanes[number].filtered
+        return got + self._injected[number]().came

@@ -51,6 +51,9 @@ class Counters:
     transmitted_frames: int = _counter("transmitted_frames", "Frames sent (tx_packets).")
     transmitted_bytes: int = _counter("transmitted_bytes", "Octets sent (tx_bytes).")
     interrupts: int = _counter("interrupts", "Times that the chip's interrupt woke the driver.")
+    lost_interrupts: int = _counter(
+        "lost_interrupts", "Times that frames stood there, no interrupt came, and the driver was woken all the same."
+    )
     bursts: int = _counter("bursts", "Bursts handed to the stack; frames a burst say how loaded it is.")
     budget_frames: int = _counter("budget_exhausted", _BUDGETS, label="budget", word="frames")
     budget_time: int = _counter("budget_exhausted", _BUDGETS, label="budget", word="time")

@@ -40,6 +40,8 @@ class Faults:
         """Times that the chip was reset and initialised again, by loss or by fault."""
         self.on_fault: Callable[[], None] = lambda: None
         """Called when a chip wants mending, so that whoever waits comes and asks."""
+        self.look: Callable[[], None] = lambda: None
+        """Called at each look at the chips, for whoever waits for them."""
         self._device = device
         self._drivers = drivers
         self._life = life
@@ -81,8 +83,11 @@ class Faults:
                 continue
             for driver in self._drivers:
                 driver.sample_missed()
+                if self._life.up:
+                    driver.check_running()
                 if driver.fault is not None:
                     self.on_fault()
+            self.look()
             looks += 1
             try:
                 for lane in self._device.lanes:

@@ -86,13 +86,15 @@ class LaneAccount:
 class Accounts:
     """One reading of a device: what its wire says was offered, its lanes by name, and what was shed before any lane.
 
-    `shed` is by rule; `shed_total` has the frames of rules that are no longer remembered too.
+    `shed` is by rule; `shed_total` has the frames of rules that are no longer remembered too. `injected` says how often
+    each fault that is rehearsed has happened (`asyncnic.faults`); what that did with frames is in the lanes' ledgers.
     """
 
     offered: int
     lanes: Mapping[str, LaneAccount]
     shed: Mapping[str, int] = field(default_factory=dict)
     shed_total: int = 0
+    injected: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> Ledger:

@@ -83,6 +83,7 @@ class Nic:
         self._faults = Faults(device, drivers, life, tasks)
         self._waiting = Waiting(self._rings, self._faults, life)
         self._faults.on_fault = self._waiting.wake
+        self._faults.look = self._waiting.look
         self._delivery = _DELIVERIES[delivery](self._rings, self._waiting, tasks)
         self._accountant = Accountant(device, self._rings, self._delivery, life)
         self.burst_frames = self._rings.burst_frames
@@ -250,6 +251,7 @@ class Nic:
             transmitted_frames=sum(driver.tx.counters.frames for driver in self._drivers),
             transmitted_bytes=sum(driver.tx.counters.octets for driver in self._drivers),
             interrupts=self._waiting.interrupts,
+            lost_interrupts=self._waiting.lost_interrupts,
             bursts=rings.bursts,
             budget_frames=rings.budget_frames,
             budget_time=rings.budget_time,

@@ -4,12 +4,13 @@ What an open one does is nic.py's.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from asyncnic.devices import Opener, open_device
 from asyncnic.devices.device import Device, DeviceOptions, PacketOptions
 from asyncnic.errors import DeviceError
+from asyncnic.faults import inject
 from asyncnic.nic.burst import Clock
 from asyncnic.nic.nic import ETHERNET_OVERHEAD, Nic
 from asyncnic.pcnet32.driver.driver import ChipError, Driver, Layout
@@ -30,6 +31,7 @@ async def open_nic(
     knobs: Knobs | None = None,
     delivery: str = "direct",
     packet: PacketOptions | None = None,
+    faults: Sequence[str] = (),
     clock: Clock = time.monotonic,
 ) -> AsyncIterator[Nic]:
     """Open a device and bring its chip up; on leaving, stop the chip and let go.
@@ -44,11 +46,13 @@ async def open_nic(
         knobs: live knobs; they may be changed while the nic runs.
         delivery: "direct" or "queue".
         packet: what a packet device is told besides.
+        faults: what is rehearsed to go wrong, in the order in which frames meet it ("drop=1%"; `asyncnic.faults`).
         clock: monotonic seconds.
 
     Raises:
         DeviceError: the device is absent or cannot be used (`PrivilegeError`: for want of a privilege).
-        ValueError: a ring length that no chip has, or an unknown device or delivery.
+        ValueError: a ring length that no chip has, or an unknown device, delivery or fault.
+        SettingsError: a fault that this device cannot have.
     """
     knobs = knobs if knobs is not None else Knobs()
     options = DeviceOptions(
@@ -60,6 +64,12 @@ async def open_nic(
         packet=packet if packet is not None else PacketOptions(),
     )
     opened = await open_device(device, options)
+    if faults:
+        try:
+            opened = inject(opened, faults, clock)
+        except BaseException:
+            await opened.close()
+            raise
     async with run_nic(
         opened,
         knobs,

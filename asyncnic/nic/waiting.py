@@ -27,6 +27,7 @@ class Waiting:
 
     def __init__(self, rings: Rings, faults: Faults, life: Life) -> None:
         self.interrupts = 0
+        self.lost_interrupts = 0
         self.serve: Callable[[], bool] | None = None
         """Where chips are in this process: takes what an interrupt is for, right from the loop's readiness and without
         waking whoever waits. False: there was nothing, or there is more to do than that."""
@@ -37,6 +38,8 @@ class Waiting:
         self._waiter: asyncio.Future[None] | None = None
         self._watched: set[int] = set()
         self._lanes: dict[int, Lane] = {}  # by descriptor, those whose chip needs no acknowledgement
+        self._repaired = False
+        self._asleep: tuple[object, int, int] | None = None  # how we waited at the last look, with work there
         self._ready: set[int] = set()  # of those watched, the ones that were readable since we last waited
         life.tell(self._changed)
 
@@ -54,7 +57,9 @@ class Waiting:
             self._faults.reattach()
             await life.change()
             return
-        if life.ending or any(driver.rx.resync() for driver in rings.drivers) or self._faults.mend():
+        # Before it is known whether it is over: what a chip has jumped may be all that the rings still hold.
+        followed = [driver.rx.resync() for driver in rings.drivers]
+        if life.ending or any(followed) or self._faults.mend():
             await asyncio.sleep(0)
             return
         if rings.knobs.busy_poll > 0.0 and await self._busy_poll():
@@ -80,6 +85,25 @@ class Waiting:
         """Let `wait` return from where it waits for an interrupt."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def look(self) -> None:
+        """Wake whoever has waited since the last look though there was work all the time: an interrupt was lost.
+
+        To be called from time to time, seldom enough that an interrupt would have come meanwhile.
+        """
+        lanes = self._rings.lanes
+        if self._waiter is None or self._waiter.done() or not self._life.up:
+            self._asleep = None
+            return
+        if not any(served.driver.rx.stands() or served.lane.readable() for served in lanes):
+            self._asleep = None
+            return
+        now = (self._waiter, self.interrupts, self._rings.bursts)  # these grow where nobody needs to be woken
+        if now == self._asleep:
+            self.lost_interrupts += 1
+            self._repaired = True
+            self.wake()
+        self._asleep = now
 
     def _changed(self) -> None:
         """What is not up interrupts no more; and before a descriptor is closed it must not be watched."""
@@ -109,8 +133,9 @@ class Waiting:
             self._waiter = None
             if timer is not None:
                 timer.cancel()
-        if not polled:
+        if not polled and not self._repaired:
             self.interrupts += 1
+        self._repaired = False
 
     def _readable(self, fd: int) -> None:
         """An fd is readable. When nobody waits it would be so at every turn of the loop: then stop watching it."""

@@ -19,6 +19,7 @@ from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic
 from asyncnic.service import sandbox
 from asyncnic.service.observed import Observed
+from asyncnic.service.stalls import StallWatch
 from asyncnic.service.supervisor import Supervisor
 from asyncnic.settings.model import Settings
 from asyncnic.stacks.stack import StackFactory
@@ -97,8 +98,9 @@ class InProcess:
 
     async def run(self) -> None:
         """See `Engine.run`. Measures the loop's lag meanwhile."""
-        async with beside(measure_lag(self.observed.loop_lag)):
-            await self._supervisor.run()
+        with StallWatch(self.observed.settings.stall_timeout, self.observed.stack.stalled) as watch:
+            async with beside(measure_lag(self.observed.loop_lag, watch)):
+                await self._supervisor.run()
 
     def give_up_privileges(self, files: Sequence[Path]) -> None:
         """See `Engine.give_up_privileges`. Root stays root without them: its files are those of the settings, which a
@@ -133,6 +135,7 @@ async def open_in_process(
         knobs=settings.knobs(),
         delivery=settings.delivery,
         packet=packet_options(settings),
+        faults=settings.fault,
     ) as nic:
         engine = InProcess(settings, nic, make_stack)
         try:
@@ -162,10 +165,13 @@ def packet_options(settings: Settings) -> PacketOptions:
     )
 
 
-async def measure_lag(histogram: Histogram) -> None:
-    """Observe for ever how late a timer of 10 ms fires, in seconds."""
+async def measure_lag(histogram: Histogram, watch: StallWatch | None = None) -> None:
+    """Observe for ever how late a timer of 10 ms fires, in seconds, and tell `watch` that the loop turns."""
     while True:
         # Not the loop's own clock: uvloop's stands still within a turn and ticks in milliseconds.
         due = time.monotonic() + TIMER
         await asyncio.sleep(TIMER)
-        histogram.observe(max(0.0, time.monotonic() - due))
+        now = time.monotonic()
+        histogram.observe(max(0.0, now - due))
+        if watch is not None:
+            watch.turned = now

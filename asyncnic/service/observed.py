@@ -110,6 +110,12 @@ class StackHealth:
     """Why it does not run just now; empty: it does."""
     failures: int = 0
     """How often it ended without being asked to."""
+    stalls: int = 0
+    """How often it has held the event loop up for longer than --stall-timeout."""
+
+    def stalled(self) -> None:
+        """It holds the event loop up."""
+        self.stalls += 1
 
 
 @dataclass(slots=True)

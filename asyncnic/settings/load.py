@@ -212,7 +212,7 @@ def _consistent(settings: Settings) -> Settings:
         raise SettingsError(f"{settings.origin('rx_budget')}: needs --delivery direct")
     if settings.workers > 1 and not devices.parse(settings.device)[0].shared:
         raise SettingsError(f"{settings.origin('workers')}: only a TAP has queues to share: use --device tap:NAME")
-    for name in ("shed", "lane_queue"):
+    for name in ("shed", "lane_queue", "fault"):
         if settings.workers > 1 and getattr(settings, name):
             raise SettingsError(f"{settings.origin(name)}: needs --workers 1")
     spec = choice.STACKS.get(settings.stack)

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from asyncnic import devices
+from asyncnic import devices, faults
 from asyncnic.settings import values
 from asyncnic.settings.hosts import OfHosts
 from asyncnic.settings.knobs import KNOBS, Knob, Knobs
@@ -95,6 +95,12 @@ class _OfTheNic(BaseModel):
     tx_ring: Annotated[int, BeforeValidator(values.power_of_two_within(1, 512))] = Field(
         64, title="N", description="transmit descriptors, a power of two from 1 to 512"
     )
+    fault: tuple[Annotated[str, BeforeValidator(faults.fault)], ...] = Field(
+        (),
+        title="NAME=AMOUNT",
+        description="inject a fault, to rehearse (repeatable; frames meet them in this order): "
+        f"{faults.described()}; each is counted, and the ledger still balances",
+    )
     delivery: Literal["direct", "queue"] = Field(
         "direct", description="hand bursts straight to the stack, or through a bounded queue"
     )
@@ -155,6 +161,11 @@ class Settings(_WithKnobs):
         description="seccomp, Landlock and no more capabilities than the device needs to come back, once all is open; "
         "auto: as far as the kernel has them, and not around a stack or a service of your own; on: around these too, "
         "with no capability at all, or the service does not start",
+    )
+    stall_timeout: Annotated[float, BeforeValidator(values.duration_within(0.0, 60.0)), Seconds] = Field(
+        1.0,
+        title="TIME",
+        description="report where the event loop is when it has not turned for so long, like 500ms; 0us: never",
     )
     loop: Literal["uvloop", "asyncio"] = Field("uvloop", description="the event loop")
     log_format: Literal["text", "json"] = Field("text", description="form of the log on stderr, one event a line")

@@ -91,6 +91,8 @@ class NicCollector(Collector):
         yield from (frames, octets, dropped, waiting)
         text = "Frames that a rule of --shed dropped before they were queued, by rule; in dropped_frames too."
         yield self._counters("shed_frames", text, "rule", accounts.shed)
+        text = "Times that a fault which is rehearsed (--fault) has happened, by its name."
+        yield self._counters("faults_injected", text, "fault", accounts.injected)
         text = "Frames that the address filter did not let in: not for this station, not lost."
         yield self._counter("filtered_frames", text, total.filtered)
         text = "Frames off the wire that stand in a ring or in the delivery queue: offered, and nowhere else yet."
@@ -177,6 +179,8 @@ class NicCollector(Collector):
         yield addresses
         text = "Times that the stack coroutine ended without being asked to, and was started again."
         yield self._counter("stack_failures", text, observed.stack.failures)
+        text = "Times that the event loop stood still for longer than --stall-timeout; the log says where."
+        yield self._counter("stack_stalls", text, observed.stack.stalls)
 
     def _facts(self, accounts: Accounts) -> Iterator[Metric]:
         observed, nic = self._observed, self._observed.nic

@@ -31,6 +31,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
             for name, lane in accounts.lanes.items()
         },
         "shed": dict(accounts.shed),
+        "faults_injected": dict(accounts.injected),
         "device": {
             "name": nic.device.name,
             "backend": nic.device.backend,
@@ -55,6 +56,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
         "stack_failures": observed.stack.failures,
         "snapshots": dict(observed.snapshots),
         "sandbox": observed.sandbox.as_json(),
+        "stack_stalls": observed.stack.stalls,
         "workers": {"count": observed.workforce.count, "restarts": observed.workforce.restarts},
         "burst_frames": _histogram(nic.burst_frames),
         "delivery_seconds": _histogram(nic.delivery_seconds),

@@ -56,6 +56,9 @@ class PlayedLane:
     def fileno(self) -> int | None:
         return None if self.broken else self._ready
 
+    def readable(self) -> bool:
+        return bool(self.waiting)
+
     def poll(self, limit: int) -> int:
         if self.broken:
             raise DeviceLost("the wire was cut")

@@ -71,6 +71,8 @@ def test_the_defaults_are_the_contract() -> None:
         "loop": "uvloop",
         "log_format": "text",
         "log_level": "info",
+        "fault": [],
+        "stall_timeout": "1s",
     }
 
 
@@ -140,7 +142,7 @@ def test_a_setting_that_looks_like_a_service_is_still_a_mistake() -> None:
     assert refusal({}, {"ASYNCNIC_LISTEN_PORT": "9732"}).startswith("ASYNCNIC_LISTEN_PORT: no such setting")
 
 
-EMPTY_IS_A_VALUE = {"mac", "host_address", "service", "lane", "shed", "lane_queue", "lane_weight"} | {
+EMPTY_IS_A_VALUE = {"mac", "host_address", "service", "fault", "lane", "shed", "lane_queue", "lane_weight"} | {
     "web_config",
     "snapshot_dir",
     "control",

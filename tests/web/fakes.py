@@ -26,6 +26,7 @@ COUNTED = Counters(
     transmitted_frames=70,
     transmitted_bytes=4200,
     interrupts=400,
+    lost_interrupts=6,
     bursts=450,
     budget_frames=3,
     budget_time=2,

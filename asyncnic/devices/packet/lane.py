@@ -99,7 +99,7 @@ class PacketLane:
             return
         self._ask(self._receiver)
         self._count.add(self._ring.extra + self._ring.cutting, 0)
-        self._count.settle(self.port.counters.read)
+        self._count.settle(self.port.taken)
         self._ring.close()
         self._receiver.close()
         self._sender.close()
@@ -117,7 +117,7 @@ class PacketLane:
         if self._receiver is None:  # what stood in the ring then was dropped with it
             return LaneCounters(count.taken + count.dropped, count.dropped + count.lost, 0)
         self._ask(self._receiver)
-        read = self.port.counters.read
+        read = self.port.taken
         waiting = self._ring.waiting()
         taken = count.taken + self._ring.extra
         if not waiting and taken != read:
@@ -137,6 +137,10 @@ class PacketLane:
     def fileno(self) -> int | None:
         """The receiving socket: readable when a frame stands in the ring."""
         return NEVER if self._receiver is None else self._receiver.socket.fileno()
+
+    def readable(self) -> bool:
+        """Whether a frame stands in the ring."""
+        return self._receiver is not None and bool(self._ring.waiting())
 
     def poll(self, limit: int) -> int:
         """See `Lane.poll`. With overload "drain" the chip takes frames without a descriptor too, and counts MISS."""

@@ -33,26 +33,25 @@ class CaptureLane:
     def __init__(self, memory: DmaMemory, mac: bytes, capture: CaptureFile, options: DeviceOptions) -> None:
         self.name = "bulk"
         self.handed = 0
-        self._port = Am79C970A(memory, mac, lambda frame: True)
-        self._port.link_up = True
-        self.doorbell = self._port.demand
+        self.port = Am79C970A(memory, mac, lambda frame: True)
+        self.port.link_up = True
+        self.doorbell = self.port.demand
         self._frames = iter(capture)
         self._knobs = options.knobs
         self._ended = False
 
     @property
-    def port(self) -> Am79C970A:
-        """The chip."""
-        return self._port
-
-    @property
     def filtered(self) -> int:
         """Frames that the chip's filter rejected."""
-        return self._port.counters.filtered
+        return self.port.counters.filtered
 
     def fileno(self) -> int | None:
         """None: there is nothing to wait for."""
         return None
+
+    def readable(self) -> bool:
+        """See `Lane.readable`: nobody waits for a file."""
+        return False
 
     def poll(self, limit: int) -> int:
         """See `Lane.poll`.
@@ -60,7 +59,7 @@ class CaptureLane:
         Raises:
             WireEnded: the file has no more frames.
         """
-        take = self._port.drain if self._knobs.overload == "drain" else self._port.fill
+        take = self.port.drain if self._knobs.overload == "drain" else self.port.fill
         taken = 0 if self._ended else take(self._read, limit)
         if self._ended and not taken:
             raise WireEnded

@@ -6,6 +6,7 @@ which queue is not decided here (queues.py), and nobody here looks into one.
 
 import errno
 import io
+import select
 import time
 
 from asyncnic.devices.device import NEVER
@@ -46,7 +47,7 @@ class TapLane:
     @property
     def read_frames(self) -> int:
         """Frames read off the wire so far, across re-attachments."""
-        return self.port.counters.read
+        return self.port.taken
 
     def plug_in(self, fd: int, *, reads: bool = True) -> None:
         """Connect the wire: `fd` is a queue of the TAP. It stays the caller's, who unplugs the lane before closing it.
@@ -77,6 +78,14 @@ class TapLane:
         if self._file is None:
             return None
         return self._file.fileno() if self._reads else NEVER
+
+    def readable(self) -> bool:
+        """Whether a frame waits in the queue."""
+        if self._file is None or not self._reads:
+            return False
+        poller = select.poll()
+        poller.register(self._file.fileno(), select.POLLIN)
+        return bool(poller.poll(0))
 
     def poll(self, limit: int) -> int:
         """See `Lane.poll`. With overload "drain" the chip takes frames without a descriptor too, and counts MISS."""

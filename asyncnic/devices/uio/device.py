@@ -77,6 +77,9 @@ class UioLane:
     def fileno(self) -> int | None:
         return self._uio
 
+    def readable(self) -> bool:
+        return False
+
     def poll(self, limit: int) -> int:
         if self.port.gone:
             raise DeviceLost("the PCI function does not answer")

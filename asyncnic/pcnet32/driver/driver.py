@@ -114,8 +114,8 @@ class Driver:
             ChipError: the chip is gone, is no PCnet32, or does not come up.
         """
         self._selected = _UNKNOWN
-        if self.chip and self.read_csr(reg.CSR_STATUS) & reg.CSR0_INIT:
-            self.sample_missed()  # it is the chip that we brought up, and not one that came in its place
+        if self.chip and self._knows_us():
+            self.sample_missed()
         self._reset()
         if self._mac is None:
             self._mac = self._station_address()
@@ -213,8 +213,8 @@ class Driver:
             self.sample_missed()
         if status & reg.CSR0_MERR:
             self.fault = "the chip could not reach its memory (MERR)"
-        elif not status & reg.CSR0_RXON or not status & reg.CSR0_TXON:
-            self.fault = "the chip has switched itself off"
+        else:
+            self._judge(status)
         return status
 
     def enable_interrupts(self) -> None:
@@ -231,6 +231,16 @@ class Driver:
             return
         self.missed += (now - self._missed_before) & 0xFFFF
         self._missed_before = now
+
+    def check_running(self) -> None:
+        """Look whether the chip still runs: one that has stopped itself raises no interrupt."""
+        self._judge(self.read_csr(reg.CSR_STATUS))
+
+    def _judge(self, status: int) -> None:
+        if status == _GONE:
+            self.fault = "the chip reads all ones: it is gone"
+        elif not status & reg.CSR0_RXON or not status & reg.CSR0_TXON:
+            self.fault = "the chip has switched itself off"
 
     # -- Frames -------------------------------------------------------------------------------------------------------
 
@@ -312,6 +322,7 @@ class Driver:
     def _reset(self) -> None:
         """Reset the chip and find out which I/O mode it is in: 16 bits are tried first (fact sheet 2.1)."""
         self._interrupts_on = False
+        before = self._width == 4
         self._soft_reset()
         status = 0
         for wide in (False, True):
@@ -321,6 +332,7 @@ class Driver:
                 self._select(reg.CHIP_ID_LOW)
                 if self._port.read(self._rap, self._width) & reg.RAP_MASK == reg.CHIP_ID_LOW:
                     return
+        self._use_words(wide=before)  # should it answer again, this is how
         raise ChipError(f"no PCnet32 answers after a reset (CSR0 reads {status:#06x})")
 
     def _station_address(self) -> bytes:
@@ -335,6 +347,16 @@ class Driver:
 
     def _set_filter(self) -> None:
         self._filter = AddressFilter(0, self.address, self._ladrf)
+
+    def _knows_us(self) -> bool:
+        """Whether it is the chip that we brought up, running or stopped, and not one that came in its place: that one's
+        CSR1 and CSR2 are not our init block's address.
+        """
+        status = self.read_csr(reg.CSR_STATUS)
+        if status == _GONE or status & reg.CSR0_INIT:
+            return status != _GONE
+        address = self.read_csr(reg.INIT_BLOCK_HIGH) << 16 | self.read_csr(reg.INIT_BLOCK_LOW)
+        return address == self._port.memory.bus + self._layout.INIT_BLOCK
 
     def _initialise(self) -> None:
         """Arm the rings, write the init block, INIT, wait for IDON, STRT."""

@@ -62,6 +62,11 @@ class Am79C970A:
         self._transmitter.file = file
 
     @property
+    def taken(self) -> int:
+        """Frames taken off the wire so far, whatever became of them."""
+        return self.counters.read
+
+    @property
     def silent(self) -> bool:
         """Whether the last `fill` or `drain` ended because `read` had no more frames."""
         return self._receiver.silent

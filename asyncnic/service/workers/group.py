@@ -251,6 +251,7 @@ class WorkerGroup:
         observed, counted = self.observed, self._nic.counted
         add(counted.loop_lag, Buckets.of(self._lag)).put_into(observed.loop_lag)
         observed.stack.failures = counted.stack_failures
+        observed.stack.stalls = counted.stack_stalls
         observed.stack.down = next((why for worker in self._workers if (why := _down(worker))), "")
 
     def _no_link(self) -> str:

@@ -89,6 +89,7 @@ class Counted:
     receive_errors: Names = field(default_factory=dict)
     transmit_errors: Names = field(default_factory=dict)
     stack_failures: int = 0
+    stack_stalls: int = 0
     outcomes: Table = field(default_factory=dict)
     events: Names = field(default_factory=dict)
     burst_frames: Buckets = field(default_factory=lambda: Buckets.of(Histogram(BURST_FRAMES)))
@@ -158,6 +159,7 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             receive_errors=nic.receive_errors,
             transmit_errors=nic.transmit_errors,
             stack_failures=observed.stack.failures,
+            stack_stalls=observed.stack.stalls,
             events=dict(observed.events()),
             outcomes={protocol: dict(outcomes) for protocol, outcomes in observed.outcomes().items()},
             burst_frames=Buckets.of(nic.burst_frames),

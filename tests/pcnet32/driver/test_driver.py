@@ -194,6 +194,41 @@ def test_a_stopped_chip_is_a_fault_that_a_new_bring_up_mends() -> None:
 
 
 @pytest.mark.parametrize("quirks", [SILICON, QEMU])
+def test_frames_missed_by_a_chip_that_has_stopped_itself_are_counted(quirks: Quirks) -> None:
+    card = Card(rx=1, quirks=quirks)
+    card.driver.bring_up()
+    for _ in range(10):
+        card.chip.receive(frame())
+    card.driver.write_csr(reg.CSR_STATUS, reg.CSR0_STOP)
+    card.driver.bring_up()
+    assert card.driver.missed == 9
+
+
+def test_a_chip_that_stops_itself_without_an_interrupt_is_found_by_looking() -> None:
+    card = Card()
+    card.driver.bring_up()
+    card.driver.check_running()
+    assert card.driver.fault is None
+    card.driver.write_csr(reg.CSR_STATUS, reg.CSR0_STOP)
+    card.driver.check_running()
+    assert card.driver.fault == "the chip has switched itself off"
+
+
+def test_frames_missed_while_a_chip_did_not_answer_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card(rx=1)
+    card.driver.bring_up()
+    for _ in range(10):
+        card.chip.receive(frame())
+    with monkeypatch.context() as away:
+        away.setattr(Am79C970A, "read", lambda chip, offset, width: (1 << 8 * width) - 1)
+        away.setattr(Am79C970A, "write", lambda chip, offset, width, value: None)
+        with pytest.raises(ChipError, match="no PCnet32 answers"):
+            card.driver.bring_up()
+    card.driver.bring_up()
+    assert card.driver.missed == 9
+
+
+@pytest.mark.parametrize("quirks", [SILICON, QEMU])
 def test_a_chip_that_takes_no_more_frames_goes_on_sending_where_its_ring_stands(quirks: Quirks) -> None:
     card = Card(quirks=quirks)
     card.driver.bring_up()
