@@ -19,7 +19,7 @@ from asyncnic.settings.knobs import Knobs
 class PacketOptions:
     """What a packet device is told besides. Without `addresses` and `host` it takes every frame that comes."""
 
-    ring: int = 1024
+    ring: int = 4096
     """Frames that the kernel's ring holds, at most."""
     qdisc_bypass: bool = False
     """Whether frames go straight to the interface's driver, past the host's queueing discipline."""

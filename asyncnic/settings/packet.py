@@ -11,7 +11,9 @@ class OfPacket(BaseModel):
     """Settled when the service starts."""
 
     packet_ring: Annotated[int, BeforeValidator(values.whole_within(32, 65536))] = Field(
-        1024, title="FRAMES", description="frames that the kernel's ring of packet:INTERFACE holds, at most"
+        4096,
+        title="FRAMES",
+        description="frames that the kernel's ring of packet:INTERFACE holds, at most, for each lane; 2 KiB each",
     )
     packet_qdisc_bypass: Annotated[bool, BeforeValidator(values.switch)] = Field(
         False, description="send on packet:INTERFACE past the interface's queueing discipline"

@@ -39,7 +39,7 @@ def test_the_defaults_are_the_contract() -> None:
         "workers": 1,
         "rx_ring": 256,
         "tx_ring": 64,
-        "packet_ring": 1024,
+        "packet_ring": 4096,
         "packet_qdisc_bypass": False,
         "recorder_frames": 4096,
         "snapshot_dir": "",

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,11 @@ class Neighbour:
 
     def _apart(self) -> bool:
         return os.readlink(f"/proc/{self._holder.pid}/ns/net") != os.readlink("/proc/self/ns/net")
+
+    @property
+    def pid(self) -> str:
+        """Of a process in his namespace."""
+        return str(self._holder.pid)
 
     def command(self, *command: str) -> list[str]:
         return ["nsenter", "-t", str(self._holder.pid), "-n", *command]
@@ -122,10 +128,10 @@ def start(neighbour: Neighbour, tmp_path: Path) -> Start:
     return start
 
 
-def settled(service: Service) -> dict[str, object]:
+def settled(service: Service) -> dict[str, Any]:
     """The statistics once nothing moves."""
 
-    def still() -> dict[str, object] | None:
+    def still() -> dict[str, Any] | None:
         before, after = service.stats(), service.stats()
         names = ("offered", "delivered", "in_flight")
         same = all(before[name] == after[name] for name in names) and not after["in_flight"]
@@ -232,7 +238,7 @@ def test_large_datagrams_come_and_go_in_fragments(neighbour: Neighbour, start: S
         assert neighbour.run("python3", "-c", code.format(HERE, HERE6)) == "5000\n5000\n"
 
 
-@pytest.mark.parametrize("fault", ["down", "deleted", "renamed"])
+@pytest.mark.parametrize("fault", ["down", "deleted", "renamed", "moved"])
 def test_the_service_outlives_its_interface_under_a_flood(neighbour: Neighbour, start: Start, fault: str) -> None:
     with start("--service", "udp-echo:7", "--service", "udp-discard:9") as service:
         flood = neighbour.flood(1.5, 9)
@@ -241,6 +247,8 @@ def test_the_service_outlives_its_interface_under_a_flood(neighbour: Neighbour, 
             program("ip", "link", "set", neighbour.name, "down")
         elif fault == "deleted":
             program("ip", "link", "del", neighbour.name)
+        elif fault == "moved":
+            program("ip", "link", "set", neighbour.name, "netns", neighbour.pid)
         else:
             program("ip", "link", "set", neighbour.name, "down")
             program("ip", "link", "set", neighbour.name, "name", f"{neighbour.name}x")
@@ -250,6 +258,9 @@ def test_the_service_outlives_its_interface_under_a_flood(neighbour: Neighbour, 
             program("ip", "link", "set", neighbour.name, "up")
         elif fault == "deleted":
             neighbour.plug()
+        elif fault == "moved":
+            neighbour.run("ip", "link", "set", neighbour.name, "netns", str(os.getpid()))
+            program("ip", "link", "set", neighbour.name, "up")
         else:
             program("ip", "link", "set", f"{neighbour.name}x", "up")
         program("ip", "address", "replace", f"{HERE}/24", "dev", neighbour.name + ("x" if fault == "renamed" else ""))
