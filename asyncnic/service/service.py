@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
@@ -89,6 +90,11 @@ async def serve(settings: Settings, reload: Reload, ending: Ending | None = None
             ending.ask()
         loop.call_soon_threadsafe(stop.ask)
 
+    if ending is not None and sys.version_info < (3, 12):
+        # Else asyncio waits for each worker in a thread of its own, which no sandbox reaches any more.
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(loop)
+        asyncio.set_child_watcher(watcher)
     loop.add_signal_handler(signal.SIGHUP, reload_wanted.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came at the start is heard now
     with heard(obey):

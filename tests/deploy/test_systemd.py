@@ -147,7 +147,7 @@ def serves_is_reloaded_and_stops(machine: Booted, config: str) -> None:
     }
 
 
-@pytest.mark.parametrize(("drop_ins", "left"), [((), 1 << 12), ((PREMADE,), 0)], ids=["unit", "premade tap"])
+@pytest.mark.parametrize(("drop_ins", "left"), [((), 1 << 12 | 1 << 39), ((PREMADE,), 0)], ids=["unit", "premade tap"])
 def test_the_unit_as_shipped_runs(root_image: str, tmp_path: Path, drop_ins: tuple[Path, ...], left: int) -> None:
     config = (ROOT / "deploy" / "asyncnic.toml").read_text()
     with booted(root_image, tmp_path, config, *drop_ins) as machine:
@@ -157,7 +157,7 @@ def test_the_unit_as_shipped_runs(root_image: str, tmp_path: Path, drop_ins: tup
             assert int(status[kind], 16) == left
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
         sandbox = json.loads(machine.ask("/api/v1/stats"))["sandbox"]
-        assert sandbox["capabilities"] == ("net_admin" if left else "none")
+        assert sandbox["capabilities"] == ("net_admin,bpf" if left else "none")
         assert sandbox["seccomp"]
         assert sandbox["landlock"] >= 1
         serves_is_reloaded_and_stops(machine, config.replace("rx_budget = 64\n", ""))

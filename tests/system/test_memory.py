@@ -4,6 +4,7 @@ import resource
 import selectors
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import yaml
 from tests.system.cgroup import memory_limit
 from tests.system.flood import flood
 from tests.system.service import Run, Service, wait_until
+from tests.system.test_http import make_certificate
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -95,3 +97,35 @@ def test_a_crowd_does_not_cost_the_service_its_life(run: Run, limit: int) -> Non
             assert service.settled()["delivered"] > 1000
             print(f"peak {memory.peak / MIB:.1f} MiB of {limit / MIB:.0f}")
         assert memory.kills == 0
+
+
+HELLO = bytes.fromhex("16030105000100") + bytes(500)
+"""The beginning of a ClientHello (RFC 8446 section 4.1.2), whose rest does not come."""
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_crowd_over_tls_does_not_cost_the_service_its_life(run: Run, tmp_path: Path, loop: str) -> None:
+    """A thousand who begin TLS and go on with nothing, and among them two hundred who want an answer, 16 at a time."""
+    certificate = make_certificate(tmp_path)
+    config = tmp_path / "web.yml"
+    config.write_text("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
+    with memory_limit(SMALL) as memory:
+        with run("--loop", loop, "--web-config", str(config), prefix=memory.prefix) as service:
+            service.authenticate("me", "", certificate)
+            with connected(service, 1000, HELLO), ThreadPoolExecutor(16) as threads:
+                answers = list(threads.map(lambda _: patient(service, "/metrics"), range(200)))
+            assert all(status == 200 and "asyncnic_offered_frames_total" in text for status, text in answers)
+            print(f"peak {memory.peak / MIB:.1f} MiB of {SMALL / MIB:.0f}")
+        assert memory.kills == 0
+
+
+def patient(service: Service, path: str) -> tuple[int, str]:
+    """An answer, asked for until there is one: who waits in a crowd may be ended in the handshake."""
+
+    def ask() -> tuple[int, str] | None:
+        try:
+            return service.ask(path)
+        except OSError:
+            return None
+
+    return wait_until(ask, f"an answer for {path}", patience=CROWD)

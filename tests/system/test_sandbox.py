@@ -220,12 +220,12 @@ def test_a_device_that_is_deleted_comes_back(run: Run, tap_name: str, flags: tup
     """`auto` leaves what sets a TAP up; `on` leaves nothing, and wants one that is set up."""
     with run(*flags) as service:
         program("ping", "-n", "-c", "1", "-W", "5", HOST)
-        service.tap_is_gone()
         program("ip", "link", "del", tap_name)
         wait_until(lambda: service.ask("/-/ready")[0] == 503, "it is lost")
+        service.tap_is_gone()
         program("ip", "tuntap", "add", tap_name, "mode", "tap", "multi_queue")
+        keep_quiet(tap_name)
         if "on" in flags:
-            keep_quiet(tap_name)
             program("ip", "addr", "add", "192.0.2.1/24", "dev", tap_name)
             program("ip", "link", "set", tap_name, "up", "txqueuelen", "1000")
         wait_until(lambda: service.ask("/-/ready")[0] == 200, "it is back")
