@@ -1,4 +1,6 @@
-"""Puts a bill of materials into a wheel: sbom.py LOCK WHEEL. Run by wheels.sh; it downloads and installs nothing.
+"""Puts a bill of materials into a wheel: sbom.py LOCK WHEEL, or writes it alone: sbom.py LOCK FILE.json.
+
+Run by wheels.sh and by .ci/audit; it downloads and installs nothing.
 
 CycloneDX, at the place that PEP 770 names: what the lock file pins, with the hashes of what may be installed, and the
 wheel itself as what it is of. Times and serial numbers stay out, so that two builds of one commit are equal.
@@ -9,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 
@@ -54,10 +57,16 @@ def add(lock: Path, wheel: Path) -> None:
         _wheel("pack", str(wheel.parent), root)
 
 
+def write(lock: Path, file: Path) -> None:
+    """Write the bill of `lock` for this checkout."""
+    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())["project"]
+    file.write_text(json.dumps(bill(project["name"], project["version"], lock.read_text()), indent=1) + "\n")
+
+
 def _wheel(what: str, folder: str, path: Path) -> None:
     command = [sys.executable, "-m", "wheel", what, "-d", folder, str(path)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
-    add(Path(sys.argv[1]), Path(sys.argv[2]))
+    (write if sys.argv[2].endswith(".json") else add)(Path(sys.argv[1]), Path(sys.argv[2]))
