@@ -33,7 +33,7 @@ TARGETS = ("basic", "final", "multi-user", "network-pre", "shutdown", "sysinit",
 # What systemd does to the unit's own mounts takes SYS_ADMIN; the sandbox of the service itself takes none.
 POWERS = (
     "--cap-add",
-    "SYS_ADMIN,NET_ADMIN",
+    "SYS_ADMIN,NET_ADMIN,BPF",
     "--security-opt",
     "seccomp=unconfined",
     "--security-opt",
