@@ -13,7 +13,6 @@ import select
 import sys
 import traceback
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TextIO
 
 EVENTS_AN_INTERVAL = 5
@@ -22,8 +21,6 @@ INTERVAL = 10.0
 """Seconds."""
 MOST_EVENTS = 256
 """How many different events the rate limit remembers."""
-
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
 def fields(**values: object) -> dict[str, object]:

@@ -5,7 +5,6 @@ what the service exports to Prometheus is `asyncnic.nic.histogram`.
 """
 
 SPLIT_BITS = 5
-SPLIT = 1 << SPLIT_BITS
 LONGEST = (1 << 40) - 1
 """18 minutes in nanoseconds; longer durations count as this long, negative ones as 0."""
 

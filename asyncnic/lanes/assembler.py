@@ -11,8 +11,6 @@ import sys
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-INSTRUCTION_OCTETS = 8
-
 
 class Register(IntEnum):
     """The registers, 64 bits each: r0 result, r1-r5 arguments (lost by a call), r6-r9 kept, r10 end of the stack."""

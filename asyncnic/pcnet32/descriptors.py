@@ -44,14 +44,10 @@ BUFF = 1 << 26
 PAM = 1 << 22  # matched the own address
 LAFM = 1 << 21  # matched the multicast hash
 BAM = 1 << 20  # matched broadcast
-RX_STATUS_MASK = 0x7FF0_0000  # what the host must write as 0 when it hands a descriptor back
-RX_DONE = ENP | ERR  # OWN = 0 without any of these is not a finished descriptor (section 6.3)
 
 # RMD2.
 MCNT_MASK = 0x0FFF
 RMD2_ZEROS = 0xF000
-RPC_SHIFT = 16
-RCC_SHIFT = 24
 
 # TMD1.
 ADD_FCS = 1 << 29  # NO_FCS in style 1
@@ -67,8 +63,6 @@ TMD2_EXDEF = 1 << 29
 TMD2_LCOL = 1 << 28
 TMD2_LCAR = 1 << 27
 TMD2_RTRY = 1 << 26
-TDR_SHIFT = 16
-TDR_MASK = 0x03FF
 TRC_MASK = 0x000F
 
 RX_BITS: Mapping[str, int] = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncnic.bench.ages import LONGEST, SPLIT, Ages, bucket, longest_in
+from asyncnic.bench.ages import LONGEST, SPLIT_BITS, Ages, bucket, longest_in
 
 
 @given(st.integers(0, LONGEST))
@@ -12,7 +12,7 @@ def test_a_bucket_holds_what_falls_into_it_and_is_narrow(nanoseconds: int) -> No
     index = bucket(nanoseconds)
     shortest = longest_in(index - 1) + 1 if index else 0
     assert shortest <= nanoseconds <= longest_in(index)
-    assert longest_in(index) - shortest <= nanoseconds / SPLIT
+    assert longest_in(index) - shortest <= nanoseconds / (1 << SPLIT_BITS)
 
 
 @given(st.lists(st.integers(-5, LONGEST + 5), min_size=1), st.floats(0.0, 1.0))
@@ -25,7 +25,7 @@ def test_a_quantile_is_right_to_three_per_cent(given: list[int], share: float) -
     exact = next(one for number, one in enumerate(sound, 1) if number >= rank) / 1e9
     found = ages.quantile(share)
     assert found is not None
-    assert exact <= found <= exact * (1 + 1 / SPLIT) + 1e-12
+    assert exact <= found <= exact * (1 + 1 / (1 << SPLIT_BITS)) + 1e-12
     assert ages.quantile(1.0) == sound[-1] / 1e9
 
 

@@ -20,11 +20,13 @@ from asyncnic.logs import fields
 from asyncnic.nic.burst import Burst, TakenError, check_taken, frames_taken
 from asyncnic.nic.rings import Rings
 from asyncnic.nic.waiting import Waiting
+from asyncnic.pcnet32.driver.receive_ring import BUFFER_SIZE
 from asyncnic.tasks import Background
 
 log = logging.getLogger(__name__)
 
-SLOT = 2048
+SLOT = BUFFER_SIZE
+"""Octets of a slot: those of a descriptor's buffer, and of no frame more (`--mtu` is at most 1500)."""
 READER_BUDGET = 1000
 """Frames that the reader takes before it lets the worker run: as many as a TAP's queue holds. Without an end to its
 turn, a flood faster than the reader would stop the event loop for good."""

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.address_filter import REJECTED, AddressFilter
-from asyncnic.pcnet32.descriptors import InitBlock, multicast_hash
+from asyncnic.pcnet32.descriptors import InitBlock, multicast_hash, ring_length_code
 from asyncnic.pcnet32.driver.receive_ring import BUFFER_SIZE, ReceiveRing
 from asyncnic.pcnet32.driver.transmit_ring import TransmitRing
 from asyncnic.pcnet32.port import Port
 
 _PAGE = 4096
 _INIT_READS = 1000
+"""How often a register is read until INIT or a suspension is done: the bound for a chip with which it never is."""
 _GONE = 0xFFFF
 _UNKNOWN = -1
 
@@ -371,8 +372,8 @@ class Driver:
             ladrf=self._ladrf,
             rx_ring=memory.bus + layout.rx_ring,
             tx_ring=memory.bus + layout.tx_ring,
-            rx_code=self.rx.size.bit_length() - 1,
-            tx_code=self.tx.size.bit_length() - 1,
+            rx_code=ring_length_code(self.rx.size),
+            tx_code=ring_length_code(self.tx.size),
         ).pack()
         memory.octets[layout.INIT_BLOCK : layout.INIT_BLOCK + len(block)] = block
         address = memory.bus + layout.INIT_BLOCK
