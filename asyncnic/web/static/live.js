@@ -81,7 +81,7 @@ function take(stats) {
       ...state.rates,
       at: stats.uptime_seconds,
       burst: mean(stats.burst_frames, before.burst_frames),
-      budget: stats.settings.rx_budget === "auto" ? null : Number(stats.settings.rx_budget),
+      budget: stats.rx_budget_in_force, // under "auto" the setting is no number
       delivery: within(stats.delivery_seconds, before.delivery_seconds),
       lag: within(stats.loop_lag_seconds, before.loop_lag_seconds),
     });
