@@ -4,25 +4,22 @@ What it emulates is its caller's business: an empty PC around a chip (qemu_machi
 (bench/guest).
 """
 
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
 from asyncnic.errors import DeviceError
+from asyncnic.linux.parent import end_with
 
 QEMU = "qemu-system-x86_64"
 PACKAGE = "qemu-system-x86"
 
-_PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 1.0
 _COMMON = ("-no-user-config", "-nodefaults", "-display", "none", "-vga", "none")
 _SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
-_libc = ctypes.CDLL(None)
 
 
 class QemuProcess:
@@ -93,6 +90,5 @@ class QemuProcess:
 
 def _die_with(parent: int) -> None:
     """In the child: be killed when the parent's thread ends, also when it ended before this was said."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
+    if not end_with(parent):
         os._exit(1)

@@ -5,9 +5,7 @@ signal: it does what the service says over the channel (messages.py), and ends w
 """
 
 import asyncio
-import ctypes
 import logging
-import os
 import signal
 import socket
 import sys
@@ -21,6 +19,7 @@ import uvloop
 from asyncnic import logs
 from asyncnic.devices.tap.worker_queue import WorkerTap, open_queues
 from asyncnic.errors import Failed
+from asyncnic.linux.parent import end_with
 from asyncnic.logs import describe, fields
 from asyncnic.service import sandbox
 from asyncnic.service.engine import InProcess, open_in_process
@@ -47,7 +46,6 @@ from asyncnic.tasks import beside
 
 HOLD_SECONDS = 0.25
 """How long a worker stands still, at most, when it is asked to."""
-PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger(__name__)
 
@@ -205,8 +203,7 @@ def _die_with(parent: int) -> None:
     Raises:
         EOFError: it has ended already.
     """
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
+    if not end_with(parent):
         raise EOFError
 
 
