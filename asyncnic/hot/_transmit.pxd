@@ -3,15 +3,15 @@
 cimport cython
 from libc.stdint cimport uint16_t, uint32_t
 
-cdef uint32_t _OWN, _ERR, _SEND, _BCNT_MASK
-cdef Py_ssize_t _FOUR, _UDP, BUFFER_SIZE, MIN_FRAME
+cdef uint32_t _OWN, _ERR, _SEND, _BCNT_MASK, _STAMPS, _ACK
+cdef Py_ssize_t _FOUR, _SIX, _UDP, _TCP, _STAMPED, BUFFER_SIZE, MIN_FRAME
 
 cdef unsigned long _sum(bytes data) except? 0xFFFFFFFF
 
 cdef class Template:
     cdef readonly bytes headers
-    cdef readonly Py_ssize_t udp, most
-    cdef unsigned long ip_sum, udp_sum
+    cdef readonly Py_ssize_t transport, most
+    cdef unsigned long ip_sum, sum
     cdef uint16_t[::1] identifications
 
 cdef class TransmitSlots:
@@ -28,6 +28,14 @@ cdef class TransmitSlots:
     @cython.locals(at=Py_ssize_t, size=Py_ssize_t, length=Py_ssize_t, check=uint32_t)
     @cython.locals(frame="unsigned char *", payload="unsigned char *", total="unsigned long")
     cpdef bint put_datagram(self, Template template, bytes data) except -1
+    @cython.locals(at=Py_ssize_t, length=Py_ssize_t, header=Py_ssize_t, piece=Py_ssize_t, put=Py_ssize_t, word=uint32_t)
+    @cython.locals(frame="unsigned char *", tcp="unsigned char *", total="unsigned long")
+    cpdef Py_ssize_t put_segments(
+        self, Template template, uint32_t seq, uint32_t ack, uint32_t flags, uint32_t window, long stamp,
+        uint32_t echo, bytes data, Py_ssize_t start, Py_ssize_t size, Py_ssize_t most,
+    ) except -1
+    @cython.locals(identification=uint32_t, total="unsigned long")
+    cdef int _address(self, unsigned char *frame, Template template, Py_ssize_t length) except -1
     @cython.locals(index=Py_ssize_t, word=Py_ssize_t, reaped=Py_ssize_t)
     cpdef Py_ssize_t reap(self) except -1
     cdef bint _make_room(self) except -1

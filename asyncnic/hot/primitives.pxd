@@ -25,8 +25,12 @@ cdef extern from *:
         *(volatile uint32_t *)place = word;
     }
     static inline void copy_octets(void *to, const void *from, size_t size) { memcpy(to, from, size); }
+    static inline int same_octets(const void *one, const void *other, size_t size) {
+        return !memcmp(one, other, size);
+    }
     static inline void clear_octets(void *at, size_t size) { memset(at, 0, size); }
     static inline void put16(uint8_t *at, uint32_t number) { at[0] = (number >> 8) & 0xff; at[1] = number & 0xff; }
+    static inline void put32(uint8_t *at, uint32_t number) { number = htonl(number); memcpy(at, &number, 4); }
 
     /* One's complement sum of 16-bit words as they lie in memory (RFC 1071 section 2 B), not yet folded to 16 bits. */
     static inline uint64_t sum_octets(const uint8_t *octets, size_t size) {
@@ -77,8 +81,10 @@ cdef extern from *:
     uint32_t load32(const void *place) noexcept nogil
     void store32(void *place, uint32_t word) noexcept nogil
     void copy_octets(void *to, const void *source, size_t size) noexcept nogil
+    bint same_octets(const void *one, const void *other, size_t size) noexcept nogil
     void clear_octets(void *at, size_t size) noexcept nogil
     void put16(unsigned char *at, uint32_t number) noexcept nogil
+    void put32(unsigned char *at, uint32_t number) noexcept nogil
     unsigned long sum_octets(const unsigned char *octets, size_t size) noexcept nogil
     uint32_t fold16(unsigned long total) noexcept nogil
     void put_check(unsigned char *at, uint32_t check) noexcept nogil

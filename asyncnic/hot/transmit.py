@@ -26,6 +26,7 @@ if cython.compiled:
         load32,
         net16,
         put16,
+        put32,
         put_check,
         store32,
         sum_octets,
@@ -39,13 +40,18 @@ _SEND = 0xA300_F000  # OWN, ADD_FCS, STP, ENP, ONES
 _BCNT_MASK = 0xFFF
 _FOUR, _SIX = 34, 54  # where the UDP header starts
 _UDP = 8
-_PROTOCOL = b"\0\x11"
+_TCP, _STAMPED = 20, 32
+_STAMPS = 0x0101_080A
+_ACK = 0x10
 _ZEROS = bytes(MIN_FRAME)
 _TWO = struct.Struct("!HH")
+_SEGMENT = struct.Struct("!IIHHHH")
+_OPTION = struct.Struct("!III")
 
 
 class Template:
-    """A flow's headers but for what each datagram has of its own: lengths, identification, checksums.
+    """A flow's headers but for what each datagram or segment has of its own: lengths, identification, checksums; and
+    all of a TCP header behind the ports.
 
     Args:
         link: Ethernet header, 14 octets.
@@ -57,15 +63,16 @@ class Template:
 
     def __init__(self, link: bytes, ip: bytes, ports: bytes, most: int, identifications: memoryview) -> None:
         four = len(ip) == 20
+        protocol = bytes((0, ip[9 if four else 6]))
         if four:
             addresses, ip = ip[12:20], ip[:2] + bytes(4) + ip[6:10] + bytes(2) + ip[12:]
         else:
             addresses, ip = ip[8:40], ip[:4] + bytes(2) + ip[6:]
         self.headers = link + ip + ports + bytes(4)
-        self.udp = _FOUR if four else _SIX
+        self.transport = _FOUR if four else _SIX
         self.most = min(most, BUFFER_SIZE - len(self.headers))
         self.ip_sum = _sum(ip)
-        self.udp_sum = _sum(addresses + ports + _PROTOCOL)
+        self.sum = _sum(addresses + ports + protocol)
         self.identifications = identifications
 
 
@@ -147,38 +154,110 @@ class TransmitSlots:
         if size > template.most or not self.open or (self.pending == self._capacity and not self._make_room()):
             return False
         at = self._buffers + self._head * BUFFER_SIZE
-        length = template.udp + _UDP + size
+        length = template.transport + _UDP + size
         if cython.compiled:
             frame = cython.address(self._octets[at])
-            copy_octets(frame, cython.cast(cython.p_char, template.headers), template.udp + _UDP)
-            payload = frame + template.udp + _UDP
+            copy_octets(frame, cython.cast(cython.p_char, template.headers), template.transport + _UDP)
+            payload = frame + template.transport + _UDP
             copy_octets(payload, cython.cast(cython.p_char, data), size)
-            if template.udp == _FOUR:
-                template.identifications[0] += 1
-                put16(frame + 16, length - 14)
-                put16(frame + 18, template.identifications[0])
-                total = template.ip_sum + net16(length - 14) + net16(template.identifications[0])
-                put_check(frame + 24, 0xFFFF - fold16(total))
-            else:
-                put16(frame + 18, size + _UDP)
-            put16(frame + template.udp + 4, size + _UDP)
-            total = template.udp_sum + 2 * net16(size + _UDP) + sum_octets(payload, size)
+            self._address(frame, template, length)
+            put16(frame + template.transport + 4, size + _UDP)
+            total = template.sum + 2 * net16(size + _UDP) + sum_octets(payload, size)
             check = 0xFFFF - fold16(total)
-            put_check(frame + template.udp + 6, check if check else 0xFFFF)
+            put_check(frame + template.transport + 6, check if check else 0xFFFF)
         else:
             headers = bytearray(template.headers)
-            if template.udp == _FOUR:
-                identification = template.identifications[0] = (template.identifications[0] + 1) & 0xFFFF
-                total = template.ip_sum + length - 14 + identification
-                _TWO.pack_into(headers, 16, length - 14, identification)
-                headers[24:26] = (-total % 0xFFFF).to_bytes(2, "big")
-            else:
-                headers[18:20] = (size + _UDP).to_bytes(2, "big")
-            total = template.udp_sum + 2 * (size + _UDP) + _sum(data)
-            _TWO.pack_into(headers, template.udp + 4, size + _UDP, -total % 0xFFFF or 0xFFFF)
+            self._address(headers, template, length)
+            total = template.sum + 2 * (size + _UDP) + _sum(data)
+            _TWO.pack_into(headers, template.transport + 4, size + _UDP, -total % 0xFFFF or 0xFFFF)
             self._octets[at : at + length] = headers + data
         self._give(length)
         return True
+
+    def put_segments(
+        self,
+        template: Template,
+        seq: int,
+        ack: int,
+        flags: int,
+        window: int,
+        stamp: int,
+        echo: int,
+        data: bytes,
+        start: int,
+        size: int,
+        most: int,
+    ) -> int:
+        """Send `size` octets of `data` from `start` on, in TCP segments of at most `most`, as far as there is room.
+
+        Args:
+            template: of the connection.
+            seq, ack, window: numbers, as they stand in the first header; seq goes on with the data.
+            flags: of the last segment; the others have ACK alone.
+            stamp, echo: the time stamps option; `stamp` -1: none.
+
+        Returns:
+            Segments put: with no data, one without data; 0: no room, or no card.
+        """
+        put = 0
+        header = _TCP if stamp < 0 else _STAMPED
+        while self.open and (self.pending < self._capacity or self._make_room()):
+            piece = min(size, most)
+            size -= piece
+            length = template.transport + header + piece
+            word = header << 10 | (flags if not size else _ACK)
+            at = self._buffers + self._head * BUFFER_SIZE
+            if cython.compiled:
+                frame = cython.address(self._octets[at])
+                copy_octets(frame, cython.cast(cython.p_char, template.headers), template.transport + 4)
+                self._address(frame, template, length)
+                tcp = frame + template.transport
+                put32(tcp + 4, seq)
+                put32(tcp + 8, ack)
+                put16(tcp + 12, word)
+                put16(tcp + 14, window)
+                put32(tcp + 16, 0)
+                if stamp >= 0:
+                    put32(tcp + 20, _STAMPS)
+                    put32(tcp + 24, stamp)
+                    put32(tcp + 28, echo)
+                copy_octets(tcp + header, cython.cast(cython.p_char, data) + start, piece)
+                total = template.sum + net16(header + piece) + sum_octets(tcp + 4, header - 4 + piece)
+                put_check(tcp + 16, 0xFFFF - fold16(total))
+            else:
+                payload = data[start : start + piece]
+                extra = b"" if stamp < 0 else _OPTION.pack(_STAMPS, stamp, echo)
+                rest = _SEGMENT.pack(seq, ack, word, window, 0, 0)
+                total = template.sum + header + piece + _sum(rest) + _sum(extra) + _sum(payload)
+                rest = _SEGMENT.pack(seq, ack, word, window, -total % 0xFFFF, 0)
+                headers = bytearray(template.headers[: template.transport + 4])
+                self._address(headers, template, length)
+                self._octets[at : at + length] = headers + rest + extra + payload
+            self._give(length)
+            put += 1
+            start += piece
+            seq = (seq + piece) & 0xFFFF_FFFF
+            if not size:
+                break
+        return put
+
+    def _address(self, frame: Any, template: Template, length: int) -> None:
+        """Write what the IP header of a frame of `length` octets has of its own."""
+        if template.transport == _FOUR:
+            identification = template.identifications[0] = (template.identifications[0] + 1) & 0xFFFF
+            if cython.compiled:
+                put16(frame + 16, length - 14)
+                put16(frame + 18, identification)
+                total = template.ip_sum + net16(length - 14) + net16(identification)
+                put_check(frame + 24, 0xFFFF - fold16(total))
+            else:
+                total = template.ip_sum + length - 14 + identification
+                _TWO.pack_into(frame, 16, length - 14, identification)
+                frame[24:26] = (-total % 0xFFFF).to_bytes(2, "big")
+        elif cython.compiled:
+            put16(frame + 18, length - _SIX)
+        else:
+            frame[18:20] = (length - _SIX).to_bytes(2, "big")
 
     def reap(self) -> int:
         """Take back what the card has sent, up to the first that it has not, or not well. Returns how many."""

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from asyncnic.hot import transmit
 from asyncnic.stacks.inet import ipv4, ipv6
-from asyncnic.stacks.inet.packet import UDP
+from asyncnic.stacks.inet.packet import TCP, UDP
+from asyncnic.stacks.inet.tcp.layer import pseudo
+from asyncnic.stacks.inet.tcp.options import for_stamps
+from asyncnic.stacks.inet.tcp.segment import encode
 from tests.hot.card import Card
 from tests.stacks.inet.wire import HOST, HOST6, MAC, PEER, PEER6, PEER_MAC, packed, udp, verify
 
@@ -50,6 +53,77 @@ def test_both_forms_write_what_the_slow_way_writes(version: int, data: bytes, la
         frame = expected(version, data, (last + 1) & 0xFFFF)
         if frame[14:15] == b"\x60" or frame[40:42] != b"\0\0":
             assert card.take() == [frame]
+
+
+def stream(module: ModuleType, version: int, last: int) -> transmit.Template:
+    if version == 4:
+        link, ip = b"\x08\x00", ipv4.header(TCP, packed(HOST), packed(PEER), 0, 0, 0x4000)
+    else:
+        link, ip = b"\x86\xdd", ipv6.header(TCP, packed(HOST6), packed(PEER6), 0)
+    made: transmit.Template = module.Template(PEER_MAC + MAC + link, ip, PORTS, 0, memoryview(array("H", [last])))
+    return made
+
+
+def segment(version: int, seq: int, flags: int, window: int, stamps: tuple[int, int] | None, data: bytes) -> bytes:
+    """IP payload as the slow way makes it."""
+    own, peer = (HOST, PEER) if version == 4 else (HOST6, PEER6)
+    extra = for_stamps(*stamps) if stamps else b""
+    return encode(7 << 16 | 5000, seq, 77, flags, window, extra, data, pseudo(packed(own), packed(peer)))
+
+
+@given(
+    version=st.sampled_from([4, 6]),
+    data=st.binary(max_size=200),
+    start=st.integers(0, 20),
+    most=st.integers(1, 90),
+    last=st.integers(0, 0xFFFF),
+    seq=st.integers(0xFFFF_FFF0, 0xFFFF_FFFF) | st.integers(0, 0xFFFF_FFFF),
+    window=st.integers(0, 0xFFFF),
+    stamps=st.none() | st.tuples(st.integers(0, 0xFFFF_FFFF), st.integers(0, 0xFFFF_FFFF)),
+)
+def test_segments_are_those_that_the_slow_way_writes(
+    version: int,
+    data: bytes,
+    start: int,
+    most: int,
+    last: int,
+    seq: int,
+    window: int,
+    stamps: tuple[int, int] | None,
+) -> None:
+    start = min(start, len(data))
+    pieces = [data[at : at + most] for at in range(start, len(data), most)] or [b""]
+    expected = []
+    for index, piece in enumerate(pieces):
+        flags = 0x18 if index == len(pieces) - 1 else 0x10
+        payload = segment(version, (seq + index * most) & 0xFFFF_FFFF, flags, window, stamps, piece)
+        if version == 4:
+            number = (last + 1 + index) & 0xFFFF
+            head = b"\x08\x00" + ipv4.header(TCP, packed(HOST), packed(PEER), len(payload), number, 0x4000)
+        else:
+            head = b"\x86\xdd" + ipv6.header(TCP, packed(HOST6), packed(PEER6), len(payload))
+        expected.append((PEER_MAC + MAC + head + payload).ljust(60, b"\0"))
+    for module in FORMS:
+        card = Card(256, module.TransmitSlots)
+        stamp, echo = stamps or (-1, 0)
+        size = len(data) - start
+        put = card.slots.put_segments(
+            stream(module, version, last), seq, 77, 0x18, window, stamp, echo, data, start, size, most
+        )
+        assert put == len(pieces)
+        assert card.take() == expected
+
+
+@pytest.mark.parametrize("module", FORMS)
+def test_segments_go_as_far_as_there_is_room(module: ModuleType) -> None:
+    card = Card(4, module.TransmitSlots)
+    card.busy = True
+    template = stream(module, 4, 0)
+    assert card.slots.put_segments(template, 1, 77, 0x18, 9, -1, 0, bytes(100), 0, 100, 10) == 3
+    assert card.slots.put_segments(template, 31, 77, 0x18, 9, -1, 0, bytes(100), 30, 70, 10) == 0
+    assert [frame[46:48] for frame in card.take()] == [b"\x50\x10"] * 3
+    card.slots.open = False
+    assert card.slots.put_segments(template, 31, 77, 0x18, 9, -1, 0, b"", 0, 0, 10) == 0
 
 
 @pytest.mark.parametrize("module", FORMS)

@@ -1,6 +1,6 @@
 """The IPv4 half of a host, wired: ARP, IPv4, ICMP. Only wiring and timers; what they do is in their own files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asyncnic.stacks.inet.addresses import Addresses, Interface
 from asyncnic.stacks.inet.arp import Arp
@@ -45,14 +45,16 @@ class Host4:
         changed: Changed,
         kept: bool,
         prefixes: Prefixes,
+        moved: Callable[[], None],
     ) -> None:
         self._kept = kept
         self.addresses = Addresses(interfaces, gateway=gateway, prefixes=prefixes)
+        self.addresses.on_change = moved
         self.prefixes = prefixes
         self._arp = Arp(link, self.addresses, self._claimed)
         prefixes.probe = self._arp.probe
         self.lives = Lives(self.addresses, 0, self._arp.announce, self._arp.announce, totals, changed)
-        self.hops = NextHops(link, IPV4, self.addresses, gateway, self._arp.solicit, totals, udp.forget_ways, kept)
+        self.hops = NextHops(link, IPV4, self.addresses, gateway, self._arp.solicit, totals, moved, kept)
         self._ip = Ipv4(self.addresses, self.hops, mtu, totals)
         self._icmp = Icmp(self._ip, udp.error, tcp.error, totals)
         self._ip.handlers = {ICMP: self._icmp.input, TCP: tcp.input, UDP: udp.input}

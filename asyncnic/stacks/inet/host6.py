@@ -1,6 +1,6 @@
 """The IPv6 half of a host, wired: neighbour discovery, IPv6, ICMPv6. Only wiring and timers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asyncnic.stacks.inet.addresses import Addresses, Interface, is_link_local, link_local
 from asyncnic.stacks.inet.ethernet import IPV6, Link
@@ -31,6 +31,7 @@ class Host6:
         changed: see `Lives`.
         kept: see `keeper` of `Inet`.
         prefixes: all of whose addresses are ours besides.
+        moved: told when packets may go, or come from, elsewhere from now on.
     """
 
     __slots__ = ("_icmp", "_ip", "_kept", "_mld", "_ndp", "addresses", "hops", "lives", "prefixes")
@@ -48,12 +49,14 @@ class Host6:
         changed: Changed,
         kept: bool,
         prefixes: Prefixes,
+        moved: Callable[[], None],
     ) -> None:
         self._kept = kept
         own = list(interfaces)
         if (own or prefixes) and not kept and not any(is_link_local(interface.packed) for interface in own):
             own.insert(0, link_local(link.mac))
         self.addresses = Addresses(own, not kept, gateway, prefixes)
+        self.addresses.on_change = moved
         self.prefixes = prefixes
         self._ndp = Ndp(link, self.addresses, self._claimed)
         prefixes.probe = self._ndp.probe
@@ -61,7 +64,7 @@ class Host6:
         self.lives = Lives(
             self.addresses, 0 if kept else transmits, self._ndp.probe, self._ndp.announce, totals, changed
         )
-        self.hops = NextHops(link, IPV6, self.addresses, gateway, self._ndp.solicit, totals, udp.forget_ways, kept)
+        self.hops = NextHops(link, IPV6, self.addresses, gateway, self._ndp.solicit, totals, moved, kept)
         self._ip = Ipv6(self.addresses, self.hops, mtu, totals)
         self._icmp = Icmpv6(self._ip, udp.error, tcp.error, self._discover, self._mld.query, totals)
         self._ip.handlers = {ICMPV6: self._icmp.input, TCP: tcp.input, UDP: udp.input}

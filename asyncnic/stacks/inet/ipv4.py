@@ -16,7 +16,7 @@ from asyncnic.stacks.inet.fragments import Reassembly, Verdict, Whole
 from asyncnic.stacks.inet.identification import Identifications
 from asyncnic.stacks.inet.nexthop import NextHops
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
-from asyncnic.stacks.inet.packet import UDP, UDP_HEADER, Handler, Packet, Sent
+from asyncnic.stacks.inet.packet import TCP, UDP, UDP_HEADER, Handler, Packet, Sent
 from asyncnic.stacks.inet.paths import Paths
 
 HEADER = 20
@@ -130,6 +130,14 @@ class Ipv4:
         plain = header(UDP, source, target, 0, 0)
         word = self._identifications.word(source, target, UDP)
         return _Template(link, plain, ports, self._paths.mtu - HEADER - UDP_HEADER, word)
+
+    def stream_template(self, source: bytes, target: bytes, ports: bytes, now: float) -> Template | None:
+        """See `asyncnic.stacks.inet.tcp.layer.TcpLayer`."""
+        link = self._hops.link_header(target)
+        if link is None:
+            return None
+        plain = header(TCP, source, target, 0, 0, _WHOLE)
+        return _Template(link, plain, ports, 0, self._identifications.word(source, target, TCP))
 
     def input(self, data: memoryview, mac: bytes, link_group: bool, now: float) -> Outcome:
         """Take a packet (Ethernet payload, padding included) that came from `mac`, to several hosts or to us alone."""

@@ -131,6 +131,11 @@ class Ipv6:
         plain = header(UDP, source, target, 0)
         return _Template(link, plain, ports, self.path_mtu(target, now) - HEADER - UDP_HEADER, _NONE)
 
+    def stream_template(self, source: bytes, target: bytes, ports: bytes, now: float) -> Template | None:
+        """See `asyncnic.stacks.inet.tcp.layer.TcpLayer`."""
+        link = self._hops.link_header(target)
+        return None if link is None else _Template(link, header(TCP, source, target, 0), ports, 0, _NONE)
+
     def input(self, data: memoryview, mac: bytes, link_group: bool, now: float) -> Outcome:
         """Take a packet (Ethernet payload, padding included) that came from `mac`, to several hosts or to us alone."""
         if len(data) < HEADER or data[0] >> 4 != 6:

@@ -9,10 +9,12 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TypeVar
 
 from asyncnic import hot
+from asyncnic.hot.segments import SegmentReader
 from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet import fast
@@ -27,7 +29,7 @@ from asyncnic.stacks.inet.outcomes import ENDS, LABELS, Outcome, Totals
 from asyncnic.stacks.inet.prefixes import AnyHosts, Network, Prefixes
 from asyncnic.stacks.inet.tcp.api import TcpApi
 from asyncnic.stacks.inet.tcp.config import Config
-from asyncnic.stacks.inet.tcp.fast import tcp_burst
+from asyncnic.stacks.inet.tcp.fast import expected, took
 from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.udp import WILDCARDS, PortKeeper, Udp
 
@@ -45,7 +47,8 @@ PASSED_ON = frozenset(
 wait for it. No such frame is answered."""
 
 _udp_burst = hot.choose(fast.udp_burst)
-_DELIVERED = Outcome.UDP_DELIVERED.value
+_SegmentReader = hot.choose(SegmentReader)
+_DELIVERED, _TCP_DELIVERED = Outcome.UDP_DELIVERED.value, Outcome.TCP_DELIVERED.value
 """Looked up once for all: a member of an enumeration is dear to find."""
 NO_HOSTS = AnyHosts()
 _P = TypeVar("_P", bound=asyncio.DatagramProtocol)
@@ -114,20 +117,25 @@ class Inet(TcpApi):
         self._any = hosts
         kept = keeper is not None
         self.udp = Udp(self.totals, slots, self._link.waiting, keeper)
-        tcp_host = Tcp(tcp)
+        tcp_host = Tcp(tcp, slots=slots, held=self._link.waiting)
         totals, said = self.totals, self._changed
         v4_any, v6_any = (
             Prefixes([one for one in hosts.networks if one.version == version], hosts.limit, hosts.passive, totals)
             for version in (4, 6)
         )
-        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, tcp_host, totals, said, kept, v4_any)
+        more, moved = (said, kept), self._forget_ways
+        self.v4 = Host4(self._link, v4, _gateway(gateways, 4), mtu, self.udp, tcp_host, totals, *more, v4_any, moved)
         self.v6 = Host6(
-            self._link, v6, _gateway(gateways, 6), mtu, self.udp, tcp_host, totals, dad_transmits, said, kept, v6_any
+            self._link, v6, _gateway(gateways, 6), mtu, self.udp, tcp_host, totals, dad_transmits, *more, v6_any, moved
         )
         self.udp.factory_failed = self._handler_raised
         super().__init__(tcp_host, {4: self.v4.addresses, 16: self.v6.addresses}, clock)
-        for host in (self.v4, self.v6):
-            host.addresses.on_change = self.udp.forget_ways
+        self._segments = _SegmentReader(mac, tcp_host.connections, expected, partial(took, tcp_host.touched))
+
+    def _forget_ways(self) -> None:
+        """Where frames go, or where they come from, may have changed."""
+        self.udp.forget_ways()
+        self.tcp.forget_ways()
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         """Protocol -> outcome -> frames that ended there; all of them, zeros too. Sums to the frames taken."""
@@ -172,7 +180,7 @@ class Inet(TcpApi):
         """Run the timers that are due (neighbours, fragments, ageing of caches); when to come back."""
         if self._flows_until <= now:
             self.udp.flows.clear()
-            self.udp.forget_ways()
+            self._forget_ways()
             self._flows_until = now + FLOW_LIFETIME
         dues = (self.v4.poll(now), self.v6.poll(now))
         due = min((due for due in dues if due is not None), default=self._flows_until)
@@ -237,8 +245,9 @@ class Inet(TcpApi):
                 return
             if connections:
                 before = burst.taken
-                more = tcp_burst(burst, mac, tcp)
-                counts[Outcome.TCP_DELIVERED] += burst.taken - before
+                more = self._segments.read(burst)
+                counts[_TCP_DELIVERED] += burst.taken - before
+                tcp.counters.segments_in += burst.taken - before
                 if not more:
                     return
                 if burst.taken > before:

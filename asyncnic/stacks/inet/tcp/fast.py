@@ -1,100 +1,131 @@
-"""The way of almost every frame of a bulk transfer: data in order, on an established IPv4 connection, no surprises.
+"""What the fast ways in and out (hot/segments.py, hot/transmit.py) ask of a connection, and what they tell it.
 
-One function over a burst, as fast.py of the stack is for UDP: it verifies what the slow way verifies, takes only what
-is beyond doubt, and leaves every other frame, good or bad, to it. It sends nothing and calls nobody: what it took is
-told and acknowledged by `Tcp.flush`, once a burst and connection.
+In: `expected` says what the next segment of an established connection without surprises is like, `took` takes a run of
+such segments. Out: `DirectWay` is where a connection's segments go once the way to its peer is known. Neither is
+another TCP: whatever is not as expected goes the slow way, and both ways do the same to a connection.
 """
 
-import struct
+from collections.abc import Sized
 
-from asyncnic.nic.burst import Burst
-from asyncnic.stacks.inet.tcp.host import Tcp
-from asyncnic.stacks.inet.tcp.sequence import MASK, before
-from asyncnic.stacks.inet.tcp.states import DATA, TcpState
+from asyncnic.hot.segments import Expected
+from asyncnic.hot.transmit import Template, TransmitSlots
+from asyncnic.stacks.inet.tcp.connection import Connection
+from asyncnic.stacks.inet.tcp.layer import TcpLayer
+from asyncnic.stacks.inet.tcp.sequence import MASK
+from asyncnic.stacks.inet.tcp.states import ACKED, DATA, TcpState
 
-# Target MAC, EtherType, the IPv4 header as three numbers, (ports), sequence number, acknowledgment, offset and flags,
-# window, (checksum and urgent pointer), then what is the time stamps option where there is one.
-_HEADERS = struct.Struct("!6s6xHQQI4xIIHH4xIII")
-_LEAST = _HEADERS.size
-_ETHERTYPE = 0x0800
-# Of the IPv4 header: version 4, 5 words, no fragment ("don't fragment" may stand); and protocol 6.
-_PLAIN_MASK, _PLAIN = 0xFF00_0000_0000_BFFF, 0x4500_0000_0000_0000
-_TCP_MASK, _TCP = 0x00FF_0000_0000_0000, 0x0006_0000_0000_0000
-_STAMPS = 0x0101_080A
-# Header length and flags with and without time stamps, but for PSH: ACK alone.
-_WITH_STAMPS, _WITHOUT, _PUSH = 0x8010, 0x5010, 0x0008
+_ESTABLISHED = TcpState.ESTABLISHED
+"""Looked up once for all: a member of an enumeration is dear to find."""
 
 
-def tcp_burst(burst: Burst, mac: bytes, tcp: Tcp) -> bool:
-    """Take frames from `burst.taken` on, up to the first that is not the next data of an established connection.
+def expected(connection: Connection) -> Expected | None:
+    """What the next segment of `connection` says; see `Expected`."""
+    receiver, sender = connection.receiver, connection.sender
+    if (
+        connection.state is not _ESTABLISHED
+        or connection.gone
+        or receiver.fin is not None
+        or receiver.gap
+        or not sender.window
+        or not sender.calm
+    ):
+        return None
+    return (
+        receiver.nxt & MASK,
+        receiver.edge - receiver.nxt,
+        sender.una & MASK,
+        sender.nxt - sender.una,
+        connection.stamps,
+        connection.recent,
+    )
+
+
+def took(
+    touched: dict[Connection, None],
+    connection: Connection,
+    data: bytes,
+    segments: int,
+    acknowledged: int,
+    window: int,
+    stamp: int,
+    echo: int,
+    now: float,
+) -> None:
+    """Take a run of `segments` with `data` in them, of which the last is as said, and have `touched` say so; see
+    `SegmentReader`.
+    """
+    receiver, sender = connection.receiver, connection.sender
+    touched[connection] = None
+    connection.heard = now
+    if connection.stamps:
+        connection.recent, connection.recent_at = stamp, now
+    if data:
+        receiver.took(data, len(data), segments)
+        connection.news |= DATA
+    sender.wl2 = sender.una + acknowledged
+    sender.told(receiver.nxt, window << sender.shift)
+    if acknowledged:
+        sender.advance(sender.una + acknowledged, echo if connection.stamps else None, now)
+        connection.news |= ACKED
+
+
+class DirectWay:
+    """Straight into transmit descriptors, for one connection, as long as the way is known.
 
     Args:
-        burst: the frames; stops when its deadline has passed.
-        mac: 6 octets, this host's.
-        tcp: whose connections they are for.
-
-    Returns:
-        True when the frame at `burst.taken` wants another way; False when no frame is left or the time is up.
+        slots: the descriptors.
+        ways: templates by connection, forgotten by whoever owns them when one of them may have changed.
+        held: frames that wait for room on the link; they go first.
+        layer: makes templates. own, peer: addresses. ports: own and peer's, 4 octets.
     """
-    memory, clock, deadline = burst.memory, burst.clock, burst.deadline
-    unpack, number, find, touched = _HEADERS.unpack_from, int.from_bytes, tcp.connections.get, tcp.touched
-    established = TcpState.ESTABLISHED
-    taken = first = burst.taken
-    now = clock()
-    for start, length in zip(burst.offsets[taken:], burst.lengths[taken:], strict=True):
-        if length < _LEAST:
-            break
-        target, kind, head, middle, tail, seq, ack, word, window, option, stamp, _ = unpack(memory, start)
-        if (
-            kind != _ETHERTYPE
-            or head & _PLAIN_MASK != _PLAIN
-            or middle & _TCP_MASK != _TCP
-            or target != mac
-            or (head + middle + tail) % 0xFFFF
-        ):
-            break
-        total = head >> 32 & 0xFFFF
-        if total + 14 > length:
-            break
-        data = memory[start + 26 : start + 14 + total].tobytes()  # addresses, TCP header, payload: contiguous
-        connection = find(data[:12])
-        if connection is None or connection.state is not established or connection.gone:
-            break
-        receiver, sender = connection.receiver, connection.sender
-        if connection.stamps:
-            if word & ~_PUSH != _WITH_STAMPS or option != _STAMPS or before(stamp, connection.recent):
-                break
-            size = total - 52
-        else:
-            if word & ~_PUSH != _WITHOUT:
-                break
-            size = total - 40
-        if (
-            size <= 0
-            or seq != receiver.nxt & MASK
-            or ack != sender.una & MASK
-            or window << sender.shift != sender.window
-            or receiver.nxt + size > receiver.edge
-            or receiver.fin is not None
-            or (receiver.reassembly is not None and receiver.reassembly.ranges)
-        ):
-            break
-        if ((number(data, "big") << (8 if size & 1 else 0)) + total - 14) % 0xFFFF:  # protocol 6, and total - 20 octets
-            break
-        if connection.stamps:
-            connection.recent, connection.recent_at = stamp, now
-        end = start + 14 + total
-        receiver.took(memory[end - size : end], size)
-        connection.heard = now
-        connection.news |= DATA
-        touched[connection] = None
-        taken += 1
-        if clock() >= deadline:
-            break
-    else:
-        burst.taken = taken
-        tcp.counters.segments_in += taken - first
-        return False
-    burst.taken = taken
-    tcp.counters.segments_in += taken - first
-    return taken < len(burst.offsets) and clock() < deadline
+
+    __slots__ = ("_held", "_key", "_layer", "_own", "_peer", "_ports", "_slots", "_ways")
+
+    def __init__(
+        self,
+        slots: TransmitSlots,
+        ways: dict[bytes, Template],
+        held: Sized,
+        layer: TcpLayer,
+        own: bytes,
+        peer: bytes,
+        ports: bytes,
+    ) -> None:
+        self._slots = slots
+        self._ways = ways
+        self._held = held
+        self._layer = layer
+        self._own = own
+        self._peer = peer
+        self._ports = ports
+        self._key = peer + own + ports
+
+    def put(
+        self,
+        seq: int,
+        ack: int,
+        flags: int,
+        window: int,
+        stamp: int,
+        echo: int,
+        data: bytes,
+        start: int,
+        size: int,
+        most: int,
+    ) -> int:
+        """See `TransmitSlots.put_segments`. 0: the slow way may know better."""
+        template = self._ways.get(self._key)
+        if template is None or self._held:
+            return 0
+        return self._slots.put_segments(template, seq, ack, flags, window, stamp, echo, data, start, size, most)
+
+    def learn(self, now: float) -> None:
+        """A segment went the slow way: perhaps all of it is known now."""
+        if self._key not in self._ways and self._layer.owns(self._own):
+            template = self._layer.stream_template(self._own, self._peer, self._ports, now)
+            if template is not None:
+                self._ways[self._key] = template
+
+    def forget(self) -> None:
+        """The connection is gone."""
+        self._ways.pop(self._key, None)

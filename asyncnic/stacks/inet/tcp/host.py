@@ -8,8 +8,9 @@ import errno
 import heapq
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
+from asyncnic.hot.transmit import Template, TransmitSlots
 from asyncnic.stacks.inet.outcomes import Outcome
 from asyncnic.stacks.inet.packet import TCP, Packet, Sent
 from asyncnic.stacks.inet.tcp import cookies
@@ -17,6 +18,7 @@ from asyncnic.stacks.inet.tcp.accounts import TcpAccounts, own_of, peer_of, port
 from asyncnic.stacks.inet.tcp.arrival import refusal
 from asyncnic.stacks.inet.tcp.config import Config, TcpCounts
 from asyncnic.stacks.inet.tcp.connection import Connection
+from asyncnic.stacks.inet.tcp.fast import DirectWay
 from asyncnic.stacks.inet.tcp.layer import Place, TcpLayer, pseudo, segment_room
 from asyncnic.stacks.inet.tcp.listening import Accept, Listening, received
 from asyncnic.stacks.inet.tcp.segment import ACK, RST, SYN, ChecksumError, HeaderError, Segment, decode
@@ -34,11 +36,19 @@ class Tcp:
     Args:
         config: limits and habits.
         secrets: for sequence numbers and cookies.
+        slots: where segments go whose way is known; None: all go by the IP layers.
+        held: frames that wait for room on the link; they go first.
 
     `wake` may be set: it is told when to call `poll` (or, with SOON, `flush`), and may be told in vain.
     """
 
-    def __init__(self, config: Config | None = None, secrets: cookies.Secrets | None = None) -> None:
+    def __init__(
+        self,
+        config: Config | None = None,
+        secrets: cookies.Secrets | None = None,
+        slots: TransmitSlots | None = None,
+        held: Sized = (),
+    ) -> None:
         self.config = config or Config()
         self.counters = TcpCounts()
         self.accounts = TcpAccounts(self.config, self.counters)
@@ -46,6 +56,9 @@ class Tcp:
         self.wake: Callable[[float], None] = lambda when: None
         self._secrets = secrets or cookies.Secrets()
         self._layers: dict[int, TcpLayer] = {}
+        self._slots = slots
+        self._held = held
+        self._ways: dict[bytes, Template] = {}
         self.listening = Listening(self.config, self.counters, self._secrets, self._layers)
         self.touched: dict[Connection, None] = {}
         """Those that `flush` will look at."""
@@ -95,6 +108,10 @@ class Tcp:
         connection.open(now)
         self.touch(connection)
         return connection
+
+    def forget_ways(self) -> None:
+        """Where segments go, or where they come from, may have changed."""
+        self._ways.clear()
 
     def touch(self, connection: Connection) -> None:
         """Something changed about it: `flush` will look at it."""
@@ -271,6 +288,9 @@ class Tcp:
             now,
         )
         connection.key = key
+        if self._slots is not None:
+            ports = key[-2:] + key[-4:-2]
+            connection.direct = DirectWay(self._slots, self._ways, self._held, layer, own, peer, ports)
         return connection
 
     def _enter(self, connection: Connection) -> None:
@@ -281,6 +301,8 @@ class Tcp:
         if self.connections.get(connection.key) is connection:
             del self.connections[connection.key]
             self.accounts.closed(connection)
+        if connection.direct is not None:
+            connection.direct.forget()
         connection.scheduled = NEVER
         self._blocked.pop(connection, None)
         self._more.pop(connection, None)

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from asyncnic.hot.transmit import Template
 from asyncnic.stacks.inet.packet import TCP, IpLayer, Sent
 from asyncnic.stacks.inet.tcp.segment import HEADER
 
@@ -25,6 +26,11 @@ class TcpLayer(IpLayer, Protocol):
 
     def lower_path_mtu(self, target: bytes, mtu: int, now: float) -> None:
         """A router said that `mtu` octets are the most on the way to `target`."""
+
+    def stream_template(self, source: bytes, target: bytes, ports: bytes, now: float) -> Template | None:
+        """What all segments of a connection (`ports`: source and target, 4 octets) have in common; None where the way
+        is not known.
+        """
 
     def send(
         self, protocol: int, payload: bytes, source: bytes, target: bytes, now: float, whole: bool = False

@@ -98,14 +98,14 @@ class Receiver:
             self.took(payload, size)
         return size
 
-    def took(self, payload: bytes | memoryview, size: int) -> None:
-        """The next `size` octets, in order and in the window."""
+    def took(self, payload: bytes | memoryview, size: int, segments: int = 1) -> None:
+        """The next `size` octets, of so many segments, in order and in the window."""
         self.ready.append(payload)
         self._held += size
         self.nxt += size
         self.unacked += size
         if self.quick:
-            self.quick -= 1
+            self.quick = max(0, self.quick - segments)
             self.ack_now = True
 
     def eof(self) -> bool:

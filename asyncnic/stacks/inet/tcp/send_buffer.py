@@ -65,6 +65,18 @@ class SendBuffer:
             size -= len(parts[-1])
         return b"".join(parts)
 
+    def piece(self, place: Position, size: int) -> tuple[bytes, int, int]:
+        """Octets from `place` on, up to `size`, as far as they lie in one object: that, where they begin in it, and how
+        many they are.
+        """
+        index = bisect_right(self._starts, place, self._head) - 1
+        offset = place - self._starts[index]
+        chunk = self._chunks[index]
+        size = min(size, len(chunk) - offset)
+        if isinstance(chunk, bytearray):
+            return bytes(chunk[offset : offset + size]), 0, size
+        return chunk, offset, size
+
     def release(self, place: Position) -> None:
         """Everything below `place` was acknowledged."""
         self.start = place

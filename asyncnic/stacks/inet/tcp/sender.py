@@ -118,6 +118,11 @@ class SegmentSender:
         """Whether the peer has our FIN."""
         return self.fin and self.una > self.buffer.end
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing is lost, or looks like it."""
+        return self.recovery is None and not self.duplicates and not self.board.ranges
+
     def resize(self, mss: int) -> None:
         """Segments are to have at most `mss` octets of data from now on."""
         self.mss = mss
@@ -151,20 +156,26 @@ class SegmentSender:
         window = segment.window << self.shift
         advanced = ack > una
         if advanced:
-            self._advance(ack, options.echo if options.stamp is not None else None, now)
+            self.advance(ack, options.echo if options.stamp is not None else None, now)
         elif ack == una and self.nxt > una and not segment.length and (news or window == self.window):
             self.duplicates += 1
         if place > self.wl1 or (place == self.wl1 and ack >= self.wl2):
-            self.wl1, self.wl2, self.window = place, ack, window
-            if window > self.max_window:
-                self.max_window = window
-            if window:
-                self._connection.timers.stop(Timer.PERSIST)
+            self.wl2 = ack
+            self.told(place, window)
         if news or (self.duplicates and not advanced):
             self._find_loss(now)
         return advanced
 
-    def _advance(self, ack: Position, echo: int | None, now: float) -> None:
+    def told(self, place: Position, window: int) -> None:
+        """A segment at `place`, the latest so far, said how many octets the peer takes beyond its acknowledgment."""
+        self.wl1, self.window = place, window
+        if window > self.max_window:
+            self.max_window = window
+        if window:
+            self._connection.timers.stop(Timer.PERSIST)
+
+    def advance(self, ack: Position, echo: int | None, now: float) -> None:
+        """Everything below `ack`, which is news and at most `nxt`, is acknowledged; `echo` of its time stamps."""
         una, board, congestion, timers = self.una, self.board, self.congestion, self._connection.timers
         flight, octets = self.nxt - una, ack - una
         self.una = ack
@@ -308,6 +319,16 @@ class SegmentSender:
                     break
                 if self._timed is None and self.recovery is None:
                     self._timed = self.nxt + size, now
+                if unsent > mss and not fin and (most := min(unsent, usable, window - pipe, left * mss)) >= 2 * mss:
+                    sent = self._send_many(self.nxt, most, now)
+                    if sent:
+                        pipe += sent
+                        self.nxt += sent
+                        left -= sent // self.mss
+                        if left <= 0:
+                            self.more = True
+                            break
+                        continue
                 if not self._send(self.nxt, size + fin, now):
                     return
                 pipe += size + fin
@@ -362,6 +383,16 @@ class SegmentSender:
         wait = min(MOST_BACKOFF, self.round_trip.timeout * (1 << min(self.tries, 10)))
         timers.set(Timer.PERSIST, now + wait)
 
+    def _send_many(self, place: Position, size: int, now: float) -> int:
+        """Send full segments from `place` on, at most `size` octets of them; how many octets went, if any this way."""
+        mss, buffer = self.mss, self.buffer
+        data, start, size = buffer.piece(place, size)
+        size -= size % mss
+        if not size:
+            return 0
+        flags = ACK | PSH if place + size == buffer.end else ACK
+        return self._connection.carry(place, flags, data, start, size, now) * mss
+
     def _send(self, place: Position, size: int, now: float) -> bool:
         """Send `size` octets of sequence space from `place` on, the FIN among them where it stands there."""
         end = self.buffer.end
@@ -371,5 +402,9 @@ class SegmentSender:
             flags |= FIN
         if place + data == end and data:
             flags |= PSH
+        if data == self.mss:
+            chunk, start, octets = self.buffer.piece(place, data)
+            if octets == data and self._connection.carry(place, flags, chunk, start, data, now):
+                return True
         payload = self.buffer.view(place, data) if data > 0 else b""
         return self._connection.emit(place, flags, payload, now)

@@ -84,6 +84,9 @@ class Wire:
     def owns(self, address: bytes) -> bool:
         return address == self.address
 
+    def stream_template(self, source: bytes, target: bytes, ports: bytes, now: float) -> None:
+        """There is no fast way here."""
+
     def send(
         self, protocol: int, payload: bytes, source: bytes, target: bytes, now: float, whole: bool = False
     ) -> Sent:

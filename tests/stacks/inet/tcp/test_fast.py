@@ -3,15 +3,17 @@
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from asyncnic.hot import segments
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.tcp.connection import Connection
-from asyncnic.stacks.inet.tcp.fast import tcp_burst
-from asyncnic.stacks.inet.tcp.host import Tcp
 from asyncnic.stacks.inet.tcp.options import for_stamps, for_syn
 from asyncnic.stacks.inet.tcp.segment import ACK, FIN, PSH, SYN, decode, encode
+from tests.stacks.inet.tcp.ends import FORMS, Never, Story
 from tests.stacks.inet.tcp.pair import Reader
-from tests.stacks.inet.wire import HOST, PEER, Bench, arp, ipv4, packed
+from tests.stacks.inet.wire import HOST, MAC, PEER, Bench, arp, burst_of, ipv4, packed
 
 ADDRESSES = int.from_bytes(packed(HOST), "big") + int.from_bytes(packed(PEER), "big") + 6
 PORTS = 5000 << 16 | 80
@@ -69,28 +71,94 @@ class Ended:
         self.sent = [sent[34:] for sent in bench.sent]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("stamped", [False, True])
 @pytest.mark.parametrize("damage", [False, True])
-def test_both_ways_end_the_same(monkeypatch: pytest.MonkeyPatch, seed: int, stamped: bool, damage: bool) -> None:
+def test_both_ways_end_the_same(
+    monkeypatch: pytest.MonkeyPatch, form: str, seed: int, stamped: bool, damage: bool
+) -> None:
     monkeypatch.setattr("os.urandom", lambda size: bytes(size))
     taken = 0
-    fast = tcp_burst
 
-    def counted(burst: Burst, mac: bytes, tcp: Tcp) -> bool:
-        nonlocal taken
-        before = burst.taken
-        more = fast(burst, mac, tcp)
-        taken += burst.taken - before
-        return more
+    class Counted(FORMS[form].reader):  # type: ignore[misc]
+        def read(self, burst: Burst) -> bool:
+            nonlocal taken
+            before = burst.taken
+            more: bool = super().read(burst)
+            taken += burst.taken - before
+            return more
 
-    monkeypatch.setattr("asyncnic.stacks.inet.stack.tcp_burst", counted)
+    monkeypatch.setattr("asyncnic.stacks.inet.stack._SegmentReader", Counted)
     one = Ended(stamped, seed, damage)
     assert taken > 10
-    monkeypatch.setattr("asyncnic.stacks.inet.stack.tcp_burst", lambda burst, mac, tcp: True)
+    monkeypatch.setattr("asyncnic.stacks.inet.stack._SegmentReader", Never)
     other = Ended(stamped, seed, damage)
     assert vars(one) == vars(other)
     assert one.eof or damage
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    form=st.sampled_from(sorted(FORMS)),
+    version=st.sampled_from([4, 6]),
+    seed=st.integers(0, 1 << 30),
+    lost=st.sampled_from([0, 1, 5]),
+    doubled=st.sampled_from([0, 3]),
+    overtaken=st.sampled_from([0, 3]),
+)
+def test_frame_by_frame_the_fast_ways_send_what_the_slow_ones_do(
+    form: str, version: int, seed: int, lost: int, doubled: int, overtaken: int
+) -> None:
+    """A frame a burst: then not even a window may differ, so every octet sent is the same."""
+    stories = [Story(name, version, seed, lost, doubled, overtaken, burst=1) for name in (form, "slow")]
+    for story in stories:
+        story.play()
+    fast, slow = stories
+    assert fast.taken_fast > 5
+    assert fast.put_fast > 5
+    assert slow.taken_fast == slow.put_fast == 0
+    assert fast.said == slow.said
+    assert fast.counters == slow.counters
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    form=st.sampled_from(sorted(FORMS)),
+    version=st.sampled_from([4, 6]),
+    seed=st.integers(0, 1 << 30),
+    lost=st.sampled_from([0, 1, 5]),
+    doubled=st.sampled_from([0, 3]),
+    overtaken=st.sampled_from([0, 3]),
+)
+def test_in_bursts_all_comes_over_any_wire_and_it_ends(
+    form: str, version: int, seed: int, lost: int, doubled: int, overtaken: int
+) -> None:
+    """`Story.play` fails where an octet is wrong or missing, or where it does not end."""
+    story = Story(form, version, seed, lost, doubled, overtaken, burst=40)
+    story.play()
+    assert story.put_fast
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_run_that_fills_its_list_goes_on_in_another(form: str) -> None:
+    """More segments of one connection in a burst than a run has room for."""
+    told: list[int] = []
+    place = 7
+
+    def took(connection: object, data: bytes, count: int, *more: object) -> None:
+        nonlocal place
+        told.append(count)
+        place += len(data)
+
+    number = segments.MOST + 5
+    frames = [frame(7 + index, 1, ACK, b"x") for index in range(number)]
+    key = packed(PEER) + packed(HOST) + PORTS.to_bytes(4, "big")
+    made = FORMS[form].reader(MAC, {key: 0}, lambda connection: (place, 1 << 20, 1, 0, False, 0), took)
+    burst = burst_of(frames, float("inf"), lambda: 0.0)
+    assert not made.read(burst)
+    assert burst.taken == number
+    assert told == [segments.MOST, 5]
 
 
 def test_a_burst_is_one_piece_and_one_ack() -> None:
