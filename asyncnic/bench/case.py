@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -159,19 +159,25 @@ def run_case(case: Case, timeout: float = 120.0) -> Figures:
         PrivilegeError, DeviceError: the wire cannot be made.
         Failed: anything else went wrong, or it took longer than `timeout` seconds.
     """
-    command = [sys.executable, "-m", "asyncnic.bench.case", json.dumps(asdict(case))]
+    return Figures(**in_own_process("asyncnic.bench.case", case.system, asdict(case), timeout))
+
+
+def in_own_process(module: str, system: str, case: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    """Run `module` as a program on a case in its JSON form; the outcome in its own. Raises what `run_case` does."""
+    command = [sys.executable, "-m", module, json.dumps(case)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0) as child:
         try:
             out, errors = child.communicate(timeout=timeout)
         except BaseException as error:
             os.killpg(child.pid, signal.SIGKILL)  # and its load generator, which would go on
             if isinstance(error, subprocess.TimeoutExpired):
-                raise Failed(f"bench: {case.system} did not end within {timeout:.0f} s") from None
+                raise Failed(f"bench: {system} did not end within {timeout:.0f} s") from None
             raise
     if child.returncode == 0:
-        return Figures(**json.loads(out.splitlines()[-1]))
+        found: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return found
     lines = errors.strip().splitlines()
-    why = lines[-1] if lines else f"bench: {case.system}: exit code {child.returncode}"
+    why = lines[-1] if lines else f"bench: {system}: exit code {child.returncode}"
     raise _EXIT.get(child.returncode, Failed)(why)
 
 
@@ -179,12 +185,17 @@ _EXIT: dict[int, type[Exception]] = {3: PrivilegeError, 4: DeviceError}
 
 
 def main(argument: str) -> int:
-    """The case's process: enter a namespace, play, print the outcome as one line of JSON."""
+    """The case's process."""
     raw = json.loads(argument)
     case = Case(**{**raw, "load": Load(**raw["load"])})
+    return played(case.system, lambda: _function(SYSTEMS[case.system])(case))
+
+
+def played(system: str, play: Callable[[], Any]) -> int:
+    """Enter a namespace, play, print the outcome, a dataclass, as one line of JSON; the exit code."""
     try:
         enter_private_network()
-        outcome = _function(SYSTEMS[case.system])(case)
+        outcome = play()
     except PrivilegeError as error:
         print(error, file=sys.stderr)
         return 3
@@ -192,10 +203,10 @@ def main(argument: str) -> int:
         print(error, file=sys.stderr)
         return 4
     except ModuleNotFoundError as error:
-        print(f"bench: {case.system} needs {error.name}: pip install 'asyncnic[bench]'", file=sys.stderr)
+        print(f"bench: {system} needs {error.name}: pip install 'asyncnic[bench]'", file=sys.stderr)
         return 1
     except (LoadError, Failed) as error:
-        print(f"bench: {case.system}: {error}", file=sys.stderr)
+        print(f"bench: {system}: {error}", file=sys.stderr)
         return 1
     print(json.dumps(asdict(outcome)), flush=True)
     return 0

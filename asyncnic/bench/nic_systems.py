@@ -146,7 +146,7 @@ async def _share(case: Case) -> Figures:
     }
     async with open_workers(load(given, {}, None)) as group:
         nic, running = group.observed.nic, asyncio.create_task(group.run())
-        clocks = [_processor_clock(pid) for pid in group.pids]
+        clocks = [processor_clock(pid) for pid in group.pids]
         await in_thread(wires.wait_until_up, TAP)
         offer = await in_thread(offer_of, case)
         trial = Trial(case, offer, lambda: sum(time.clock_gettime(clock) for clock in clocks))
@@ -158,7 +158,7 @@ async def _share(case: Case) -> Figures:
     return trial.outcome(delivered, _lost(ledger, delivered), None, ledger=_balance(ledger))
 
 
-def _processor_clock(pid: int) -> int:
+def processor_clock(pid: int) -> int:
     """The clock of a process's CPU time, as clock_getcpuclockid(3) makes it."""
     return ~pid << 3 | 2
 
