@@ -159,3 +159,14 @@ class Totals:
     def as_dict(self) -> dict[str, int]:
         """Name -> count, made anew at each call."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+PASSED_ON = frozenset(
+    (
+        *(Outcome.ARP_REPLY, Outcome.ARP_IGNORED, Outcome.ICMPV6_NEIGHBOUR_ADVERTISEMENT),
+        *(Outcome.ICMP_ERROR_DELIVERED, Outcome.ICMP_ERROR_IGNORED),
+        *(Outcome.ICMPV6_ERROR_DELIVERED, Outcome.ICMPV6_ERROR_IGNORED, Outcome.ICMPV6_PACKET_TOO_BIG),
+    )
+)
+"""What other hosts with these addresses and this MAC address (workers of one service) must hear too: one of them may
+wait for it. No such frame is answered."""

@@ -25,7 +25,7 @@ from asyncnic.stacks.inet.host4 import Host4
 from asyncnic.stacks.inet.host6 import Host6
 from asyncnic.stacks.inet.hosts import PrefixEndpoint, parse_prefix
 from asyncnic.stacks.inet.life import Changed
-from asyncnic.stacks.inet.outcomes import ENDS, LABELS, Outcome, Totals
+from asyncnic.stacks.inet.outcomes import ENDS, LABELS, PASSED_ON, Outcome, Totals
 from asyncnic.stacks.inet.prefixes import AnyHosts, Network, Prefixes
 from asyncnic.stacks.inet.tcp.api import TcpApi
 from asyncnic.stacks.inet.tcp.config import Config
@@ -35,16 +35,6 @@ from asyncnic.stacks.inet.udp import WILDCARDS, PortKeeper, Udp
 
 FLOW_LIFETIME = 30.0
 """Seconds after which every flow takes the slow way once, so that routers' MAC addresses stay true."""
-
-PASSED_ON = frozenset(
-    (
-        *(Outcome.ARP_REPLY, Outcome.ARP_IGNORED, Outcome.ICMPV6_NEIGHBOUR_ADVERTISEMENT),
-        *(Outcome.ICMP_ERROR_DELIVERED, Outcome.ICMP_ERROR_IGNORED),
-        *(Outcome.ICMPV6_ERROR_DELIVERED, Outcome.ICMPV6_ERROR_IGNORED, Outcome.ICMPV6_PACKET_TOO_BIG),
-    )
-)
-"""What other hosts with these addresses and this MAC address (workers of one service) must hear too: one of them may
-wait for it. No such frame is answered."""
 
 _udp_burst = hot.choose(fast.udp_burst)
 _SegmentReader = hot.choose(SegmentReader)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asyncnic.stacks.inet.stack import PASSED_ON
+from asyncnic.stacks.inet.outcomes import PASSED_ON
 from tests.stacks.inet.wire import (
     HOST,
     HOST6,
