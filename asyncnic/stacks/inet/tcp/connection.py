@@ -7,14 +7,14 @@ whose state is CLOSED is over: nothing more comes of it.
 
 import errno
 import os
-from collections.abc import Callable
 from typing import Protocol
 
-from asyncnic.stacks.inet.tcp import options
+from asyncnic.stacks.inet.tcp import emission, options
 from asyncnic.stacks.inet.tcp.arrival import arrive
 from asyncnic.stacks.inet.tcp.config import Config, TcpCounts
+from asyncnic.stacks.inet.tcp.emission import Direct, Send
 from asyncnic.stacks.inet.tcp.receiver import Receiver
-from asyncnic.stacks.inet.tcp.segment import ACK, RST, SYN, Segment, encode
+from asyncnic.stacks.inet.tcp.segment import ACK, RST, SYN, Segment
 from asyncnic.stacks.inet.tcp.sender import SegmentSender
 from asyncnic.stacks.inet.tcp.sequence import MASK, Position
 from asyncnic.stacks.inet.tcp.states import CONNECTED, LOST, RECEIVING, SENDING, Happening, TcpState, after
@@ -31,43 +31,12 @@ CHALLENGE_INTERVAL = 0.5
 OVERHEAD = 2048
 """Octets that a connection costs without its buffers."""
 
-Send = Callable[[bytes, float], bool]
-"""Takes a segment at a time; False when there is no room for it now."""
-
 
 class User(Protocol):
     """Whom a connection's news are for."""
 
     def heard(self) -> None:
         """There are news: read and clear them, take what can be read. It must not raise but to end the process."""
-
-
-class Direct(Protocol):
-    """A faster way out than `send`, for plain segments."""
-
-    def put(
-        self,
-        seq: int,
-        ack: int,
-        flags: int,
-        window: int,
-        stamp: int,
-        echo: int,
-        data: bytes,
-        start: int,
-        size: int,
-        most: int,
-    ) -> int:
-        """Send `size` octets of `data` from `start` on in segments of at most `most`; see `TransmitSlots.put_segments`.
-
-        Returns how many segments went; 0: none goes this way now.
-        """
-
-    def learn(self, now: float) -> None:
-        """A segment went by `send`."""
-
-    def forget(self) -> None:
-        """The connection is over."""
 
 
 class Connection:
@@ -270,53 +239,7 @@ class Connection:
             self.counters.challenge_acks += 1
             self.acknowledge(now)
 
-    def emit(self, place: Position, flags: int, payload: bytes | memoryview, now: float, extra: bytes = b"") -> bool:
-        """Send one segment; False when there was no room for it."""
-        receiver = self.receiver
-        if flags & SYN:
-            window = min(receiver.capacity, 0xFFFF)
-        else:
-            if flags & ACK and type(payload) is bytes and self.carry(place, flags, payload, 0, len(payload), now):
-                return True
-            window = receiver.window()
-            if self.stamps:
-                extra = options.for_stamps(self.stamp(now), self.recent)
-            if self.sender.sack and (receiver.duplicate is not None or receiver.gap):
-                room = max(0, self.sender.mss - len(payload) - 4) // 8 if payload else 4
-                blocks = receiver.blocks(min(room, 3 if self.stamps else 4))
-                extra += options.for_blocks([(left & MASK, right & MASK) for left, right in blocks])
-        ack = receiver.nxt & MASK if flags & ACK else 0
-        data = encode(self._ports, place & MASK, ack, flags, window, extra, payload, self._addresses)
-        if not self._send(data, now):
-            self.blocked = True
-            return False
-        self._went(1, flags)
-        if self.direct is not None:
-            self.direct.learn(now)
-        return True
-
-    def carry(self, place: Position, flags: int, data: bytes, start: int, size: int, now: float) -> int:
-        """Send `size` octets of `data` from `start` on by the fast way, the last segment with `flags`.
-
-        Returns:
-            Segments that went, which are full but for the last of all; 0: they go by `emit`.
-        """
-        receiver, direct = self.receiver, self.direct
-        if direct is None or (self.sender.sack and (receiver.duplicate is not None or receiver.gap)):
-            return 0
-        stamp = self.stamp(now) if self.stamps else -1
-        window, ack = receiver.window(), receiver.nxt & MASK
-        most = self.sender.mss
-        sent = direct.put(place & MASK, ack, flags, window, stamp, self.recent, data, start, size, most)
-        if sent:
-            self._went(sent, flags)
-        return sent
-
-    def _went(self, segments: int, flags: int) -> None:
-        self.counters.segments_out += segments
-        if flags & ACK:
-            self.receiver.acknowledged()
-            self.timers.stop(Timer.DELAYED_ACK)
+    emit, carry = emission.emit, emission.carry
 
     # -- What happens to it -------------------------------------------------------------------------------------------
 

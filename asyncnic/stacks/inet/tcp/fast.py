@@ -27,7 +27,9 @@ def expected(connection: Connection) -> Expected | None:
         or receiver.fin is not None
         or receiver.gap
         or not sender.window
-        or not sender.calm
+        or sender.recovery is not None
+        or sender.duplicates
+        or sender.board.ranges
     ):
         return None
     return (

@@ -118,11 +118,6 @@ class SegmentSender:
         """Whether the peer has our FIN."""
         return self.fin and self.una > self.buffer.end
 
-    @property
-    def calm(self) -> bool:
-        """Whether nothing is lost, or looks like it."""
-        return self.recovery is None and not self.duplicates and not self.board.ranges
-
     def resize(self, mss: int) -> None:
         """Segments are to have at most `mss` octets of data from now on."""
         self.mss = mss
@@ -319,21 +314,15 @@ class SegmentSender:
                     break
                 if self._timed is None and self.recovery is None:
                     self._timed = self.nxt + size, now
-                if unsent > mss and not fin and (most := min(unsent, usable, window - pipe, left * mss)) >= 2 * mss:
-                    sent = self._send_many(self.nxt, most, now)
-                    if sent:
-                        pipe += sent
-                        self.nxt += sent
-                        left -= sent // self.mss
-                        if left <= 0:
-                            self.more = True
-                            break
-                        continue
-                if not self._send(self.nxt, size + fin, now):
-                    return
-                pipe += size + fin
-                self.nxt += size + fin
-                left -= 1
+                most = min(unsent, usable, window - pipe, left * mss)
+                sent = self._send_many(self.nxt, most, now) if most >= 2 * mss and not fin else 0
+                if not sent:
+                    sent = size + fin
+                    if not self._send(self.nxt, sent, now):
+                        return
+                pipe += sent
+                self.nxt += sent
+                left -= max(1, sent // mss)
                 if not left:
                     self.more = True
                     break

@@ -3,6 +3,7 @@ by the slow ones alone. The same seed is the same story, as long as both send th
 """
 
 import importlib
+import random as shared
 from ipaddress import ip_interface
 from random import Random
 from typing import Any, NamedTuple
@@ -149,7 +150,8 @@ class Story:
     def __init__(self, form: str, version: int, seed: int, lost: int, doubled: int, overtaken: int, burst: int) -> None:
         self.now = 1000.0
         self.said: list[bytes] = []
-        self._random = Random(seed)
+        self._random, self._seed = Random(seed), seed
+        shared.seed(seed)  # listener reports take their time by it
         self._odds = lost, doubled, overtaken
         self._burst = burst
         with mock.patch("os.urandom", bytes):
@@ -164,6 +166,7 @@ class Story:
     def play(self) -> None:
         """Until both sides are done."""
         random, written = self._random, 0
+        shared.seed(self._seed)
         client, connection = self.ends[0], self._client.connection
         waiting: list[list[bytes]] = [[], []]
         for _ in range(STEPS):
