@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncnic.hot import segments
 from asyncnic.nic.burst import Burst
 from asyncnic.stacks.inet.tcp.connection import Connection
 from asyncnic.stacks.inet.tcp.options import for_stamps, for_syn
 from asyncnic.stacks.inet.tcp.segment import ACK, FIN, PSH, SYN, decode, encode
 from tests.stacks.inet.tcp.ends import FORMS, Never, Story
 from tests.stacks.inet.tcp.pair import Reader
-from tests.stacks.inet.wire import HOST, MAC, PEER, Bench, arp, burst_of, ipv4, packed
+from tests.stacks.inet.wire import HOST, PEER, Bench, arp, ipv4, packed
 
 ADDRESSES = int.from_bytes(packed(HOST), "big") + int.from_bytes(packed(PEER), "big") + 6
 PORTS = 5000 << 16 | 80
@@ -138,27 +137,6 @@ def test_in_bursts_all_comes_over_any_wire_and_it_ends(
     story = Story(form, version, seed, lost, doubled, overtaken, burst=40)
     story.play()
     assert story.put_fast
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_a_run_that_fills_its_list_goes_on_in_another(form: str) -> None:
-    """More segments of one connection in a burst than a run has room for."""
-    told: list[int] = []
-    place = 7
-
-    def took(connection: object, data: bytes, count: int, *more: object) -> None:
-        nonlocal place
-        told.append(count)
-        place += len(data)
-
-    number = segments.MOST + 5
-    frames = [frame(7 + index, 1, ACK, b"x") for index in range(number)]
-    key = packed(PEER) + packed(HOST) + PORTS.to_bytes(4, "big")
-    made = FORMS[form].reader(MAC, {key: 0}, lambda connection: (place, 1 << 20, 1, 0, False, 0), took)
-    burst = burst_of(frames, float("inf"), lambda: 0.0)
-    assert not made.read(burst)
-    assert burst.taken == number
-    assert told == [segments.MOST, 5]
 
 
 def test_a_burst_is_one_piece_and_one_ack() -> None:
