@@ -16,17 +16,16 @@ HTTP_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class StreamSystem:
-    """A TCP that can be measured: where it is, and what it is in a few words. `share`: the part of the octets that it
-    is given, since some would take minutes. `serves`: it can be sent a stream, send one, serve a page.
+    """A TCP that can be measured: where it is, and what it is in a few words. `serves`: it can be sent a stream, send
+    one, serve a page.
     """
 
     where: str
     about: str
-    share: float = 1.0
     serves: tuple[str, ...] = ("in", "out", "http")
 
 
-_OURS, _KERNEL, _PEERS = (f"asyncnic.bench.{name}" for name in ("stream_nic", "stream_kernel", "stream_peers"))
+_OURS, _KERNEL = "asyncnic.bench.stream_nic", "asyncnic.bench.stream_kernel"
 _STREAMS = ("in", "out")
 
 TAP_SYSTEMS = {
@@ -38,10 +37,7 @@ TAP_SYSTEMS = {
         f"{_KERNEL}:tap_streams", "the kernel behind a relay, uvloop streams", serves=_STREAMS
     ),
     "kernel": StreamSystem(f"{_KERNEL}:tap_protocol", "the kernel behind a relay, Protocol"),
-    "mitmproxy": StreamSystem(f"{_PEERS}:mitmproxy", "mitmproxy_rs (smoltcp) on a TUN", serves=_STREAMS),
-    "pytcp": StreamSystem(f"{_PEERS}:pytcp", "PyTCP", 0.02, ("in",)),
 }
-"""On a TAP, but for the one that can only have a TUN."""
 VETH_SYSTEMS = {
     "packet": StreamSystem(f"{_OURS}:packet_protocol", "asyncnic's own TCP on packet:, Protocol"),
     "packet-streams": StreamSystem(f"{_OURS}:packet_streams", "the same, streams", serves=_STREAMS),

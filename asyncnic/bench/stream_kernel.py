@@ -50,7 +50,7 @@ def _behind_relay(case: StreamCase, *, streams: bool) -> StreamRun:
             if relay.stdout.readline() != "ready\n":
                 raise Failed("the relay between the TAPs did not start")
             wires.wait_until_up(TAP)
-            wires.wait_until_up(stream_wires.BACK)
+            stream_wires.wait_for_carrier(stream_wires.BACK)
             stream_wires.apart(TAP)
             clock = processor_clock(relay.pid)
             trial = StreamTrial(case, cpu=lambda: time.process_time() + time.clock_gettime(clock))

@@ -103,7 +103,7 @@ async def _kernel(case: StreamCase) -> StreamRun:
         await stack.set_up()
         running = asyncio.create_task(stack.run(), name="stack")
         await in_thread(wires.wait_until_up, TAP)
-        await in_thread(wires.wait_until_up, stream_wires.BACK)
+        await in_thread(stream_wires.wait_for_carrier, stream_wires.BACK)
         await in_thread(stream_wires.apart, TAP)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(trial.application(False), wires.RECEIVER, PORT)

@@ -6,12 +6,14 @@ import array
 import fcntl
 import socket
 import struct
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
 from asyncnic.bench import wires
+from asyncnic.errors import DeviceError
 
 BACK = "bench1"
 """The TAP behind which the kernel is the receiver."""
@@ -47,6 +49,20 @@ def make_back(name: str = BACK) -> None:
         ip.link("set", index=index, address=wires.RECEIVER_MAC)
         ip.addr("add", index=index, address=wires.RECEIVER, prefixlen=32)
         ip.link("set", index=index, state="up")
+
+
+def wait_for_carrier(name: str) -> None:
+    """Wait until somebody who attached to a TAP of this namespace lets it carry.
+
+    Raises:
+        DeviceError: nobody does.
+    """
+    end = time.monotonic() + wires.UP_SECONDS
+    with IPRoute() as ip:
+        while not ip.get_links(ip.link_lookup(ifname=name)[0])[0].get_attr("IFLA_CARRIER"):
+            if time.monotonic() > end:
+                raise DeviceError(f"{name}: no carrier after {wires.UP_SECONDS:.0f} s")
+            time.sleep(0.005)
 
 
 def apart(front: str) -> None:

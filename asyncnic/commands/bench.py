@@ -307,11 +307,27 @@ def lanes(asked: int, seconds: float, runs: int, json_file: Path | None, plot: P
 
 
 @command.command()
-@click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="runs of each driver")
+@_systems
+@click.option(
+    "--system",
+    "where",
+    type=click.Choice(["host", "guest"]),
+    default="host",
+    show_default=True,
+    help="asyncnic's own TCP on a TAP and a veth pair here, or --stack kernel in a guest of QEMU with its PCnet",
+)
+@click.option("--octets", type=click.IntRange(min=1), default=100_000_000, show_default=True, help="of a stream")
+@_effort(2.0, 3)
 @click.option("--json", "json_file", metavar="FILE", type=_PATH, help="write the result there")
-def tcp(runs: int, json_file: Path | None) -> int:
-    """Experiment 1 of the report: 100 MB over TCP into the guest, by the kernel's pcnet32 and by asyncnic."""
-    return int(_guest().run_tcp(runs, json_file))
+def tcp(systems: list[str], where: str, octets: int, seconds: float, runs: int, json_file: Path | None) -> int:
+    """Experiment 1 of the report: 100 MB over TCP, both ways, and a page under wrk; or into a guest."""
+    if where == "guest":
+        return int(_guest().run_tcp(runs, json_file))
+    from asyncnic.bench import tcp as experiment
+
+    _check_outputs(json_file, None)
+    result = experiment.measure(experiment.choose_stream_systems(systems), octets, seconds, runs)
+    return _finish(result, experiment.show_streams, json_file, None)
 
 
 def _guest() -> Any:
