@@ -1,7 +1,7 @@
 """A private network namespace for this process: where demo, benchmarks and tests make their traffic.
 
-Not a container: only the network (and, without root, the user) namespace is new. It is entered before any event loop or
-thread exists, since a namespace belongs to a thread and new threads inherit it.
+Not a container: only the network (and, without CAP_SYS_ADMIN, the user) namespace is new. It is entered before any
+event loop or thread exists, since a namespace belongs to a thread and new threads inherit it.
 """
 
 import ctypes
@@ -14,23 +14,27 @@ CLONE_NEWNET = 0x4000_0000
 
 
 def enter_private_network() -> None:
-    """Move the calling thread into a network namespace of its own, through a user namespace when not root.
+    """Move the calling thread into a network namespace of its own, through a user namespace where that needs one: for
+    whoever is not root, and for root in a container.
 
     Raises:
         PrivilegeError: the kernel allows neither.
     """
     uid, gid = os.geteuid(), os.getegid()
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET if uid == 0 else CLONE_NEWUSER | CLONE_NEWNET) != 0:
-        reason = os.strerror(ctypes.get_errno())
-        raise PrivilegeError(
-            f"no private network namespace ({reason}): run as root, or allow user namespaces "
-            "(sysctl kernel.unprivileged_userns_clone=1)"
-        )
-    if uid != 0:
+    try:
+        if libc.unshare(CLONE_NEWNET) == 0:
+            return
+        if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"0 {uid} 1")
         _write("/proc/self/gid_map", f"0 {gid} 1")
+    except OSError as error:
+        raise PrivilegeError(
+            f"no private network namespace ({error.strerror}): run as root (in a container: --cap-add SYS_ADMIN), or "
+            "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)"
+        ) from None
 
 
 def _write(path: str, text: str) -> None:

@@ -96,6 +96,27 @@ def test_a_tap_of_somebody_else(tap_name: str) -> None:
     assert found["what"] == f"TAP {tap_name}: there, may be attached to"
 
 
+def test_an_interface_for_a_packet_ring(tap_name: str) -> None:
+    device = f"packet:{tap_name}"
+    assert missing(device=device) == {f"interface {tap_name}": "there is none: see ip link"}
+    assert missing(device="packet:lo") == {"interface lo: Ethernet": "choose another"}
+    ip("link", "add", tap_name, "type", "veth", "peer", "name", f"{tap_name}b")
+    ip("link", "set", f"{tap_name}b", "up")
+    assert missing(device=device) == {
+        f"interface {tap_name}: up": f"ip link set {tap_name} up",
+        f"addresses of {tap_name}: none": f"ip address add ADDRESS/PREFIX dev {tap_name}, or --address",
+    }
+    ip("address", "add", "192.0.2.77/24", "dev", tap_name)
+    ip("link", "set", tap_name, "up")
+    assert missing(device=device) == {}
+    assert lanes_of(device=device) == Finding("lanes: bulk")
+    assert lanes_of(device=device, lane=("dns=udp:53",)) == Finding("lanes: dns, bulk")
+    assert lanes_of(device=device, address="192.0.2.78/24") == Finding("lanes: control, bulk")
+    code, [found, *_] = unprivileged("--device", device)
+    assert (code, found["what"]) == (3, "CAP_NET_RAW: packet sockets")
+    assert "--cap-add NET_RAW" in str(found["fix"])
+
+
 def lanes_of(**flags: object) -> Finding:
     """What is said of the lanes."""
     (found,) = [

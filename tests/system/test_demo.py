@@ -72,3 +72,9 @@ def test_no_namespace_for_the_demo(tmp_path: Path) -> None:
     assert result.returncode == 3
     assert result.stderr.startswith("asyncnic: no private network namespace (Operation not permitted): run as root")
     assert result.stderr.count("\n") == 1
+
+
+def test_root_without_the_right_to_namespaces_gets_the_table_by_a_user_namespace(tmp_path: Path) -> None:
+    """As in a container whose root has the usual capabilities."""
+    file = tmp_path / "demo.json"
+    assert_exact(demo(file, ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"]), file)
