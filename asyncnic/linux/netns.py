@@ -8,14 +8,15 @@ import ctypes
 import os
 
 from asyncnic.errors import PrivilegeError
+from asyncnic.linux.privileges import NET_ADMIN, has_capability
 
 CLONE_NEWUSER = 0x1000_0000
 CLONE_NEWNET = 0x4000_0000
 
 
 def enter_private_network() -> None:
-    """Move the calling thread into a network namespace of its own, through a user namespace where that needs one: for
-    whoever is not root, and for root in a container.
+    """Move the calling thread into a network namespace of its own where it may make interfaces: through a user
+    namespace for whoever is not root, and for root in a container.
 
     Raises:
         PrivilegeError: the kernel allows neither.
@@ -23,7 +24,7 @@ def enter_private_network() -> None:
     uid, gid = os.geteuid(), os.getegid()
     libc = ctypes.CDLL(None, use_errno=True)
     try:
-        if libc.unshare(CLONE_NEWNET) == 0:
+        if has_capability(NET_ADMIN) and libc.unshare(CLONE_NEWNET) == 0:
             return
         if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
