@@ -235,7 +235,7 @@ def test_the_deployment_runs_as_podman_plays_it(image: str, network: str, tmp_pa
     conf.write_text(
         '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
         f'[engine]\nruntime = "runc"\ninfra_image = "{image}"\n'
-        f'infra_command = "{PYTHON} -c \\"import signal; signal.sigwait({{15}})\\""\n'
+        f"infra_command = \"{PYTHON} -c __import__('signal').sigwait([15])\"\n"  # split at spaces, whatever is quoted
     )
     environment = ["env", f"CONTAINERS_CONF={conf}"]
     try:
