@@ -232,10 +232,12 @@ def test_the_deployment_runs_as_podman_plays_it(image: str, network: str, tmp_pa
     played, conf = tmp_path / "play.yaml", tmp_path / "containers.conf"
     played.write_text(yaml.safe_dump_all([config, deployment]))
     # The pause image is nowhere to be had without a registry: ours sleeps as well.
+    pause = "localhost/asyncnic-pause:test"
+    (tmp_path / "Dockerfile").write_text(f"FROM {image}\nENTRYPOINT {SLEEP[1]}\nCMD []\n")
+    podman("build", *LIMITS, "--tag", pause, str(tmp_path), patience=120)
     conf.write_text(
         '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
-        f'[engine]\nruntime = "runc"\ninfra_image = "{image}"\n'
-        f"infra_command = \"{PYTHON} -c __import__('signal').sigwait([15])\"\n"  # split at spaces, whatever is quoted
+        f'[engine]\nruntime = "runc"\ninfra_image = "{pause}"\n'
     )
     environment = ["env", f"CONTAINERS_CONF={conf}"]
     try:
