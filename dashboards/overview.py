@@ -416,6 +416,28 @@ def stack() -> list[Builder[models.Panel]]:
             "open ones get SYN cookies instead.",
             span=8,
         ),
+        lines(
+            "Sinks: datagrams",
+            [
+                Query(rate("asyncnic_sink_received_datagrams_total", by="sink"), "received {{sink}}"),
+                Query(rate("asyncnic_sink_datagrams_total", by="sink, outcome"), "{{outcome}} {{sink}}"),
+            ],
+            about="What sinks were given and what their brokers said. Refused, given up or lost with a worker: "
+            "the broker is not known to have them.",
+            span=12,
+        ),
+        lines(
+            "Sinks: in flight, and waiting for the window",
+            [
+                Query(f"sum by (sink) (asyncnic_sink_in_flight_datagrams{{{ONE}}})", "in flight {{sink}}"),
+                Query(
+                    f"100 * {rate('asyncnic_sink_window_wait_seconds_total', by='sink')}", "time waiting, % {{sink}}"
+                ),
+            ],
+            about="At sink_window the window is full: bursts wait, and what comes then is dropped on the wire. A sink "
+            "that waits most of the time has a broker that is slower than the wire, or none.",
+            span=12,
+        ),
     ]
 
 

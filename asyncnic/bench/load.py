@@ -249,7 +249,7 @@ def _connect(target: tuple[str, int], version: int, segment: int) -> socket.sock
 
 
 def _sizes(text: str) -> tuple[tuple[int, int], ...]:
-    return IMIX if text == "imix" else ((int(text), 1),)
+    return IMIX if text == "imix" else tuple((int(size), 1) for size in text.split(","))
 
 
 def main() -> int:
@@ -262,7 +262,12 @@ def main() -> int:
     parser.add_argument(
         "--rate", type=float, help="datagrams a second; without it and without both of the above, flat out"
     )
-    parser.add_argument("--frame", type=_sizes, default=((60, 1),), help="octets of a frame without FCS, or imix")
+    parser.add_argument(
+        "--frame",
+        type=_sizes,
+        default=((60, 1),),
+        help="octets of a frame without FCS, or imix, or several in turn: 60,1400",
+    )
     parser.add_argument("--flows", type=int, default=1, choices=range(1, 257), metavar="1..256", help="source ports")
     parser.add_argument("--plain", action="store_true", help="constant payloads: no number, no time stamp")
     parser.add_argument("--answers", action="store_true", help="count what comes back, and how long it took")

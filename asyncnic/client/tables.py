@@ -7,6 +7,8 @@ always in the same place.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from asyncnic.sinks.ledger import REASONS
+
 Numbers = Mapping[str, Any]
 
 _HISTOGRAMS = ("burst_frames", "delivery_seconds", "loop_lag_seconds")
@@ -21,6 +23,9 @@ def stats(now: Numbers, before: Numbers | None = None) -> str:
     lines = [*_heading(now)]
     for title, columns in _TABLES:
         lines += _two_rows(title, columns, flat, rates)
+    for name, sink in now["sinks"].items():
+        lines += [f"    sink {name}: {'up' if sink['up'] else 'DOWN'}"]
+        lines += _two_rows("datagrams:", {term: f"sinks_{name}_{term}" for term in _SINK}, flat, rates)
     lines += ["", "NIC statistics:"]
     for name, value in flat.items():
         rate = f"  ({rates[name]:,.0f}/s)" if rates.get(name) else ""
@@ -46,6 +51,9 @@ _TABLES: Sequence[tuple[str, Mapping[str, str]]] = (
     ),
     ("TX:", {"bytes": "transmitted_bytes", "packets": "transmitted_frames"}),
 )
+
+
+_SINK = ("received", "acknowledged", "in_flight", *(f"failed_{reason}" for reason in REASONS))
 
 
 def flatten(numbers: Numbers) -> Iterator[tuple[str, int]]:

@@ -30,10 +30,11 @@ class Burst:
     taken at all when its stack failed or the nic was closed; `said` tells which it is.
 
     `ends` is where a stack may say how a frame ended that was not simply delivered: by its place in the burst, one of a
-    closed set of words. The recorder of heads reads it.
+    closed set of words. The recorder of heads reads it. `paused` is how long the stack waited with the burst in hand,
+    in seconds.
     """
 
-    __slots__ = ("_taken", "clock", "deadline", "ends", "lengths", "memory", "offsets", "said")
+    __slots__ = ("_taken", "clock", "deadline", "ends", "lengths", "memory", "offsets", "paused", "said")
 
     def __init__(
         self, memory: memoryview, offsets: list[int], lengths: list[int], deadline: float, clock: Clock
@@ -45,6 +46,7 @@ class Burst:
         self.clock = clock
         self.said = False
         self.ends: dict[int, str] = {}
+        self.paused = 0.0
         self._taken = 0
 
     @property
@@ -56,6 +58,23 @@ class Burst:
     def taken(self, frames: int) -> None:
         self._taken = frames
         self.said = True
+
+    def pause(self, seconds: float) -> None:
+        """Its stack has waited so long for somebody else: that is no time of the burst's, so its end is put off."""
+        self.paused += seconds
+        self.deadline += seconds
+
+    def narrowed(self, frames: int) -> "Burst":
+        """A burst of the first `frames` of those that are not taken, with the same end. It is not handed back: what is
+        taken of it is said by `took`.
+        """
+        first, last = self._taken, self._taken + frames
+        return Burst(self.memory, self.offsets[first:last], self.lengths[first:last], self.deadline, self.clock)
+
+    def took(self, part: "Burst") -> None:
+        """What is said of the burst that `narrowed` has made last holds for this one."""
+        self.ends.update({self._taken + place: word for place, word in part.ends.items()})
+        self.taken += part.taken
 
     def __len__(self) -> int:
         """Frames in the burst, taken or not."""

@@ -160,7 +160,9 @@ class Rings:
             elif taken >= self.knobs.rx_budget:
                 self.budget_frames += 1
             if self.knobs.rx_budget_auto and taken:
-                self.knobs.rx_budget = self._budget.left(self._budget_start, now, taken, self.knobs.target_lag)
+                self.knobs.rx_budget = self._budget.left(
+                    self._budget_start + burst.paused, now, taken, self.knobs.target_lag
+                )
             self.burst_frames.observe(taken)
             self.delivery_seconds.observe(now - self._burst_start)
         self._kick()

@@ -90,11 +90,13 @@ class InProcess:
             self.stack.trouble,
             sockets=lambda: self.stack.sockets(MOST_SOCKETS),
             tcp=self.stack.tcp,
+            sinks=self.stack.sinks,
         )
         self._supervisor = Supervisor(
             self.stack, self.observed.stack, lambda: nic.counters.delivered_frames, nic.abandon_burst
         )
         nic.when_stopped(self._supervisor.finish)
+        nic.when_stopped(self.stack.finish)
 
     async def run(self) -> None:
         """See `Engine.run`. Measures the loop's lag meanwhile."""

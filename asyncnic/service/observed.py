@@ -17,6 +17,7 @@ from asyncnic.nic.ledger import Accounts, Ledger
 from asyncnic.service.sandbox import NONE, Sandbox
 from asyncnic.settings.knobs import Knobs
 from asyncnic.settings.model import Settings
+from asyncnic.sinks.ledger import SinkLedger
 from asyncnic.stacks.stack import Sockets, TcpStanding
 
 Outcomes = Mapping[str, Mapping[str, int]]
@@ -165,6 +166,8 @@ class Observed:
     """How many the flight recorder has made, by cause; the recorder owns this."""
     sandbox: Sandbox = NONE
     """What the service has left itself. The engine owns this."""
+    sinks: Callable[[], Mapping[str, SinkLedger]] = dict
+    """Where the datagrams of the stack's sinks went, by the sink's name."""
     phase: str = "starting"
     """"starting", "running", "draining" or "stopping"."""
 

@@ -22,6 +22,7 @@ from asyncnic.service import control, sandbox
 from asyncnic.service.engine import host_address, packet_options
 from asyncnic.settings.load import load
 from asyncnic.settings.model import Settings
+from asyncnic.settings.sinks import is_sink, parse_sink
 from asyncnic.settings.values import split_listen
 
 FAILED, USAGE = 1, 2
@@ -93,12 +94,12 @@ def _software(settings: Settings) -> Finding:
 
 def _ports(settings: Settings) -> list[Finding]:
     """Whether the services' ports can be taken from the kernel."""
-    from asyncnic.stacks.inet.services import parse_service
+    from asyncnic.stacks.inet.services import PortService, parse_service
 
     findings = []
     for text in settings.service:
         try:
-            service = parse_service(text)
+            service = PortService(object, parse_sink(text).port) if is_sink(text) else parse_service(text)
         except ValueError:
             continue  # told with the stack
         kind, port, host = "tcp" if service.stream else "udp", service.port, SharedHost()

@@ -187,8 +187,9 @@ class Service:
         return 0
 
     def last_words(self) -> str:
-        """The ledger as it stands, in one line."""
-        return json.dumps(self.observed.nic.ledger().as_json())
+        """The ledger as it stands, in one line, with those of the sinks where there are any."""
+        sinks = {name: sink.as_json() for name, sink in self.observed.sinks().items()}
+        return json.dumps(self.observed.nic.ledger().as_json() | ({"sinks": sinks} if sinks else {}))
 
     async def reload(self) -> None:
         """Read configuration, web config and certificates again and apply what can be; report the rest.

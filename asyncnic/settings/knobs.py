@@ -107,6 +107,14 @@ class Knobs:
         text="frames beyond the free descriptors: leave them to the TAP's queue, or drain and count MISS",
         hint="leave it to the kernel, or drain it",
     )
+    sink_window: int = _knob(
+        1024,
+        "number",
+        values.whole_within(1, 65536),
+        "DATAGRAMS",
+        text="datagrams that a sink (--service PORT=URL) may hold unacknowledged; when they are so many, bursts wait",
+        hint="datagrams a sink, unacknowledged",
+    )
     queue_limit: int = _knob(
         1024,
         "number",

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from asyncnic import devices, faults
-from asyncnic.settings import values
+from asyncnic.settings import sinks, values
 from asyncnic.settings.hosts import OfHosts
 from asyncnic.settings.knobs import KNOBS, Knob, Knobs
 from asyncnic.settings.packet import OfPacket
@@ -43,6 +43,7 @@ WITH_COMMAS = frozenset(name for name, knob in KNOBS.items() if knob.kind == "ru
 """Lists whose items have commas in them: where they come as one text, semicolons are between them."""
 
 Seconds = PlainSerializer(values.show_duration, when_used="json")
+Redacted = PlainSerializer(sinks.shown_service, when_used="json")
 
 
 class _OfTheNic(BaseModel):
@@ -80,11 +81,12 @@ class _OfTheNic(BaseModel):
     kernel_if: Annotated[str, BeforeValidator(values.interface_name)] = Field(
         "asyncnic1", title="NAME", description="the TAP through which --stack kernel hands frames to the kernel"
     )
-    service: tuple[Annotated[str, BeforeValidator(values.service)], ...] = Field(
+    service: tuple[Annotated[str, BeforeValidator(sinks.service), Redacted], ...] = Field(
         ("udp-echo:7",),
         title="NAME:PORT",
         description="service of the inet stack: udp-echo:7, tcp-echo:7, http:80, "
-        "package.module:factory:PORT or tcp:package.module:factory:PORT (repeatable)",
+        "package.module:factory:PORT, tcp:package.module:factory:PORT, or a sink, which publishes a port's datagrams: "
+        "PORT=nats://HOST/SUBJECT (JetStream) or PORT=redis://HOST/STREAM; tls:// and rediss:// encrypt (repeatable)",
     )
     workers: Annotated[int, BeforeValidator(values.whole_within(1, 64))] = Field(
         1, title="N", description="processes that share the frames of a TAP, each with a queue, a ring and a stack"

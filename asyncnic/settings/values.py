@@ -21,6 +21,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _SERVICE = re.compile(rf"(?:[a-z][a-z0-9-]*|(?:tcp:)?{_DOTTED}:{_DOTTED}):([0-9]{{1,5}})", re.ASCII)
+_USER_INFO = re.compile(r"://.*@", re.DOTALL)
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]*):([0-9]{1,5})")
 
 TAKES: dict[Callable[..., Any], Mapping[str, object]] = {}
@@ -250,10 +251,16 @@ def text(value: object) -> str:
     return value
 
 
+def redacted(text: str) -> str:
+    """A URL, or a text with one in it, with three stars for user and password, whatever is in them."""
+    return _USER_INFO.sub("://***@", text)
+
+
 def shown(value: object) -> str:
-    """`value` in one short printable line, for messages."""
+    """`value` in one short printable line, for messages; passwords in URLs are not in it."""
     if isinstance(value, list | tuple):
-        value = ",".join(str(item) for item in value)
-    text = "" if value is None else str(value)
+        text = ",".join(redacted(str(item)) for item in value)
+    else:
+        text = "" if value is None else redacted(str(value))
     text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
     return (text if len(text) <= 80 else text[:77] + "...") or '""'

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import TYPE_CHECKING, Protocol
 
+from asyncnic.sinks.ledger import SinkLedger
+
 if TYPE_CHECKING:
     from asyncnic.nic.nic import Nic
 
@@ -83,6 +85,10 @@ class Stack:
         """Its TCP connections now, counted."""
         return TcpStanding()
 
+    def sinks(self) -> Mapping[str, SinkLedger]:
+        """Its sinks now, by name: where their datagrams went."""
+        return {}
+
     def trouble(self) -> str:
         """Why it does not serve all that it should, in one line; empty: it does."""
         return ""
@@ -93,6 +99,9 @@ class Stack:
 
     def overhear(self, frame: bytes) -> None:
         """Hear such a frame of another worker's."""
+
+    def finish(self) -> None:
+        """The nic takes no more frames: whatever the stack waits for of others must come, or be given up, soon."""
 
     async def set_up(self) -> None:
         """Get what is needed before the first run, while there are privileges.

@@ -6,6 +6,7 @@ scrape on, at 0, and none comes off the wire. HELP gives the name under which et
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -22,6 +23,7 @@ from asyncnic.nic.ledger import LOST_WITH_DEVICE, SHED, Accounts
 from asyncnic.service.observed import Observed
 from asyncnic.settings.knobs import KNOBS, Knobs, by_lane
 from asyncnic.version import build_info
+from asyncnic.web.of_sinks import sink_families
 
 # What the kernel's queue is called is the device's to say, and the ledger always has it.
 DROP_REASONS: Mapping[str, tuple[str, ...]] = {
@@ -50,7 +52,8 @@ class NicCollector(Collector):
     def collect(self) -> list[Metric]:
         """All families, their values read at one moment: call it on the loop's thread."""
         accounts = self._observed.nic.accounts()
-        return [*self._ledger(accounts), *self._work(), *self._state(), *self._stack(), *self._facts(accounts)]
+        parts = self._ledger(accounts), self._work(), self._state(), self._stack(), self._facts(accounts)
+        return [*chain(*parts), *sink_families(self._device, self._observed.sinks())]
 
     @property
     def _device(self) -> str:

@@ -53,6 +53,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
         "stack_events": dict(observed.events()),
         "tcp": {"connections": dict(tcp.connections), "memory_bytes": tcp.memory},
         "addresses": dict(observed.addresses()),
+        "sinks": {name: sink.as_json() for name, sink in observed.sinks().items()},
         "stack_failures": observed.stack.failures,
         "snapshots": dict(observed.snapshots),
         "sandbox": observed.sandbox.as_json(),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.dashboards.prometheus import Prometheus, prometheus
+from tests.sinks.brokers import serving
 from tests.system.flood import flood
 from tests.system.service import HOST, PEER, running, wait_until
 
@@ -49,7 +50,8 @@ def under_load(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     config.write_text('rx_time_budget = "2ms"\n')
     flags = (*INET, "--delivery", "queue", "--config", str(config))
     with (
-        running("tapload", folder / "service.log", *flags) as service,
+        serving("redis", folder) as broker,
+        running("tapload", folder / "service.log", *flags, "--service", broker.service) as service,
         prometheus(folder, [service.url.removeprefix("http://")]) as server,
         flood(150_000),
     ):

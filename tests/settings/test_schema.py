@@ -46,6 +46,7 @@ def test_it_takes_the_example_and_what_is_printed_and_every_default() -> None:
         ("enable_lifecycle", "perhaps"),
         ("service", ["echo"]),
         ("service", [7]),
+        ("service", ["514=kafka://127.0.0.1/syslog"]),
         ("lane_queue", ["bulk"]),
         ("shed", [19]),
         ("listen", "everywhere"),
@@ -64,5 +65,5 @@ def test_what_it_refuses_the_program_refuses_too(tmp_path: Path, name: str, valu
 def test_bounds_of_live_numbers_are_in_it() -> None:
     properties = json_schema()["properties"]
     bounded = {name for name in LIVE if {"minimum", "maximum"} <= properties[name].keys()}
-    assert bounded == {"tap_queue", "queue_limit"}
+    assert bounded == {"tap_queue", "queue_limit", "sink_window"}
     assert properties["rx_budget"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 4096}

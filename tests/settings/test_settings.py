@@ -54,6 +54,7 @@ def test_the_defaults_are_the_contract() -> None:
         "overload": "leave",
         "tap_queue": 1000,
         "target_age": "4ms",
+        "sink_window": 1024,
         "lane": ["control=arp,nd,icmp,icmp6"],
         "shed": [],
         "lane_queue": [],

@@ -16,6 +16,7 @@ from asyncnic.pcnet32.descriptors import ENP, ONES, OWN, STP
 from asyncnic.service.observed import Observed, Outcomes
 from asyncnic.settings.knobs import Knobs
 from asyncnic.settings.load import load
+from asyncnic.sinks.ledger import SinkLedger
 from asyncnic.stacks.stack import TcpStanding
 from asyncnic.web.security import Access, WebConfig, access
 from asyncnic.web.server import WebServer
@@ -32,6 +33,16 @@ COUNTED = Counters(
     budget_time=2,
     resets=1,
     resyncs=4,
+)
+SINK = SinkLedger(
+    received=50,
+    acknowledged=40,
+    in_flight=4,
+    failed={"refused": 1, "given_up": 2, "worker_lost": 3},
+    down=1,
+    waits=6,
+    waited=1.5,
+    republished=7,
 )
 
 
@@ -115,6 +126,7 @@ def observe(nic: FakeNic, **flags: object) -> Observed:
         events=lambda: {"unresolved": 8, "errors_limited": 0, "tcp_retransmitted": 3},
         tcp=lambda: TcpStanding({"syn-received": 2, "established": 7, "time-wait": 0}, 91_000),
         addresses=lambda: {"192.0.2.2": "preferred", "2001:db8::2": "tentative"},
+        sinks=lambda: {"514=nats://127.0.0.1:4222/syslog": SINK},
     )
     observed.loop_lag.observe(0.0003)
     observed.phase = "running"

@@ -48,6 +48,15 @@ def test_the_conservation_law_holds_among_the_metrics() -> None:
     assert value(text, "asyncnic_offered_frames_total") == accounted == 1000
 
 
+def test_the_law_of_sinks_holds_among_the_metrics() -> None:
+    text = scrape(FakeNic())
+    ends = value(text, "asyncnic_sink_datagrams_total")
+    in_flight = value(text, "asyncnic_sink_in_flight_datagrams")
+    assert value(text, "asyncnic_sink_received_datagrams_total") == ends + in_flight == 50
+    assert value(text, "asyncnic_sink_datagrams_total", outcome="acknowledged") == 40
+    assert value(text, "asyncnic_sink_up") == 0
+
+
 def test_every_series_but_build_info_has_the_device() -> None:
     for family in text_string_to_metric_families(scrape(FakeNic())):
         for sample in family.samples:

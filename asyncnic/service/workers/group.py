@@ -34,6 +34,7 @@ from asyncnic.service.workers.messages import Ask, Frame, Hold, Queues, Resume, 
 from asyncnic.service.workers.process import WorkerProcess
 from asyncnic.service.workers.snapshot import Buckets, Snapshot, add
 from asyncnic.settings.model import Settings
+from asyncnic.settings.sinks import WITH_SECRETS
 from asyncnic.tasks import beside
 
 MakeWorker = Callable[[int, Callable[[WorkerProcess, Frame], None]], WorkerProcess]
@@ -80,6 +81,7 @@ class WorkerGroup:
             refresh=self.refresh,
             sockets=self._nic.sockets,
             tcp=self._nic.tcp,
+            sinks=self._nic.sinks,
         )
         self._workers = [make_worker(index, self._pass_on) for index in range(settings.workers)]
         self._finishing = asyncio.Event()
@@ -161,7 +163,9 @@ class WorkerGroup:
         """
         if not self._tap.queues:
             raise Failed(f"{self._tap.name}: lost, so there is no queue for worker {worker.index}")
-        settings: dict[str, Any] = self.observed.settings.model_dump(mode="json", exclude={"host_address"})
+        settings: dict[str, Any] = self.observed.settings.model_dump(
+            mode="json", exclude={"host_address"}, context=WITH_SECRETS
+        )
         settings["mac"] = self._nic.mac.hex(":")
         start = Start(worker.index, settings, replace(self._nic.knobs))
         await worker.start(start, self._tap.queues_of(worker.index))

@@ -15,6 +15,7 @@ from asyncnic.service.observed import Unwatchable
 from asyncnic.service.workers.books import Cut
 from asyncnic.service.workers.snapshot import Counted, LaneCounted, Names, Snapshot, Table, add, descriptors, total
 from asyncnic.settings.knobs import Knobs
+from asyncnic.sinks.ledger import SinkLedger
 from asyncnic.stacks.stack import Sockets, TcpStanding
 
 
@@ -129,6 +130,13 @@ class MergedNic:
         for snapshot in self._snapshots:
             standing = add(standing, snapshot.standing.tcp)
         return standing
+
+    def sinks(self) -> dict[str, SinkLedger]:
+        """The stacks' sinks, added up: what has been counted, of workers that are gone too, and what stands now."""
+        found = dict(self.counted.sinks)
+        for snapshot in self._snapshots:
+            found = add(found, snapshot.standing.sinks)
+        return found
 
     def ring_descriptors(self) -> Table:
         """Descriptors of all workers by ring and owner."""

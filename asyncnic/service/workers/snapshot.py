@@ -16,6 +16,7 @@ from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
 from asyncnic.nic.ledger import Ledger
 from asyncnic.nic.nic import Nic
 from asyncnic.service.observed import Observed
+from asyncnic.sinks.ledger import SinkLedger
 from asyncnic.stacks.stack import Sockets, TcpStanding
 
 MOST_SOCKETS = 256
@@ -95,6 +96,8 @@ class Counted:
     burst_frames: Buckets = field(default_factory=lambda: Buckets.of(Histogram(BURST_FRAMES)))
     delivery_seconds: Buckets = field(default_factory=_seconds)
     loop_lag: Buckets = field(default_factory=_seconds)
+    sinks: dict[str, SinkLedger] = field(default_factory=dict)
+    """What only grows of them."""
 
     @property
     def read(self) -> int:
@@ -107,7 +110,7 @@ class Counted:
             name: replace(lane, ledger=replace(lane.ledger, offered=lane.ledger.offered - lane.ledger.imbalance))
             for name, lane in self.lanes.items()
         }
-        return replace(self, lanes=lanes)
+        return replace(self, lanes=lanes, sinks={name: sink.closed() for name, sink in self.sinks.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ class Standing:
     sockets: Sockets = field(default_factory=Sockets)
     tcp: TcpStanding = field(default_factory=TcpStanding)
     addresses: dict[str, str] = field(default_factory=dict)
+    sinks: dict[str, SinkLedger] = field(default_factory=dict)
+    """What is of them as it is now."""
     rx_budget: int = 1
     """Frames a burst, at most: the budget in force."""
 
@@ -142,7 +147,7 @@ class Snapshot:
 def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
     """The nic and its stack now; on the loop's thread. With `rings`, descriptors, registers and sockets as
     well."""
-    lanes = nic.accounts().lanes
+    lanes, sinks = nic.accounts().lanes, observed.sinks()
     registers, missing = {}, ""
     if rings:
         try:
@@ -165,6 +170,7 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             burst_frames=Buckets.of(nic.burst_frames),
             delivery_seconds=Buckets.of(nic.delivery_seconds),
             loop_lag=Buckets.of(observed.loop_lag),
+            sinks={name: sink.counted() for name, sink in sinks.items()},
         ),
         Standing(
             device_up=nic.device_up,
@@ -178,6 +184,7 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             sockets=observed.sockets().first(MOST_SOCKETS) if rings else Sockets(),
             tcp=observed.tcp(),
             addresses=dict(observed.addresses()),
+            sinks={name: sink.standing() for name, sink in sinks.items()},
             rx_budget=nic.knobs.rx_budget,
         ),
     )

@@ -5,6 +5,7 @@ No routing. Sans I/O but for its skin (skin.py): time and frames are arguments.
 from typing import TYPE_CHECKING
 
 from asyncnic.errors import SettingsError
+from asyncnic.settings.sinks import is_sink, parse_sink
 from asyncnic.stacks.path import look_in_current_directory
 from asyncnic.stacks.stack import Stack, StackFactory, StackSettings, StackSpec
 
@@ -13,20 +14,24 @@ if TYPE_CHECKING:
 
 
 def _make(settings: StackSettings) -> StackFactory:
+    from asyncnic.sinks.sinks import Sinks, broker_of
     from asyncnic.stacks.inet.prefixes import AnyHosts
     from asyncnic.stacks.inet.services import parse_service
     from asyncnic.stacks.inet.skin import InetStack
     from asyncnic.stacks.inet.tcp.config import Config
     from asyncnic.stacks.ledger_page import LedgerPage
 
-    if any(text.count(":") > 1 for text in settings.service):
+    protocols = [text for text in settings.service if not is_sink(text)]
+    if any(text.count(":") > 1 for text in protocols):
         look_in_current_directory()
     page = LedgerPage()
     try:
-        services = [parse_service(text, {"http": page}) for text in settings.service]
+        services = [parse_service(text, {"http": page}) for text in protocols]
+        sinks = [parse_sink(text) for text in settings.service if is_sink(text)]
+        brokers = [(sink, broker_of(sink)) for sink in sinks]
     except ValueError as error:
         raise SettingsError(f"{settings.origin('service')}: {error}") from None
-    ports = [(service.stream, service.port) for service in services]
+    ports = [*((service.stream, service.port) for service in services), *((False, sink.port) for sink in sinks)]
     if twice := sorted({port for port in ports if ports.count(port) > 1}):
         raise SettingsError(f"{settings.origin('service')}: port {twice[0][1]} can have one service only")
 
@@ -43,7 +48,8 @@ def _make(settings: StackSettings) -> StackFactory:
     def make(nic: "Nic") -> Stack:
         page.numbers = lambda: nic.ledger().as_json()
         own, host, origin = settings.own_addresses, nic.host, settings.origin("service")
-        return InetStack(nic, own, services, tcp=tcp, host=host, origin=origin, hosts=hosts)
+        out = Sinks(brokers, nic.knobs) if brokers else None
+        return InetStack(nic, own, services, tcp=tcp, host=host, origin=origin, hosts=hosts, sinks=out)
 
     return make
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from time import monotonic
 from typing import Protocol
@@ -12,6 +12,8 @@ from asyncnic.errors import PrivilegeError, SettingsError
 from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.logs import fields
 from asyncnic.nic.burst import Burst
+from asyncnic.sinks.ledger import SinkLedger
+from asyncnic.sinks.sinks import Sinks
 from asyncnic.stacks.inet.prefixes import AnyHosts
 from asyncnic.stacks.inet.services import PortService, parse_service
 from asyncnic.stacks.inet.sockets import sockets, standing
@@ -65,6 +67,9 @@ class StackNic(Protocol):
     async def serve(self, take: Callable[[Burst], None]) -> None:
         """Hand each burst to `take`; returns when the nic is closed."""
 
+    def __aiter__(self) -> AsyncIterator[Burst]:
+        """The same bursts, for whoever awaits within one."""
+
 
 class InetStack(Stack):
     """Runs an `Inet` on a nic.
@@ -78,6 +83,7 @@ class InetStack(Stack):
         hosts: see `Inet`.
         host: whose addresses they are, where the kernel keeps them; then `addresses` are not asked for.
         origin: what the user typed to get the services.
+        sinks: where the datagrams of some ports go; None: nowhere.
 
     Raises:
         ValueError: a bad service or address; one line.
@@ -93,11 +99,15 @@ class InetStack(Stack):
         host: SharedHost | None = None,
         origin: str = "--service",
         hosts: AnyHosts = NO_HOSTS,
+        sinks: Sinks | None = None,
     ) -> None:
         self._nic = nic
         self._host = host
         self._origin = origin
         self._services = [parse_service(given) if isinstance(given, str) else given for given in services]
+        self._sinks = sinks
+        if sinks is not None:
+            self._services += [PortService(factory, port) for factory, port in sinks.ports]
         self._full = asyncio.Event()
         self._begun: int | None = None
         self._serves = False
@@ -161,10 +171,39 @@ class InetStack(Stack):
                 self._serves = True
                 self._nic.accept_multicast(self.inet.multicast_macs())
                 self._begin()
-                await self._nic.serve(self.inet.input)
+                if self._sinks is None:
+                    await self._nic.serve(self.inet.input)
+                else:
+                    await self._serve(self._sinks)
         finally:
             self._serves = False
             self.inet.close()
+
+    async def _serve(self, sinks: Sinks) -> None:
+        """Take no more frames than every sink has room for, and wait for room with the burst in hand: its descriptors
+        stay out, so the card's ring fills, then the wire's queue, and then the wire drops. A frame ends one datagram
+        at most.
+        """
+        async with sinks.working():
+            async for burst in self._nic:
+                burst.taken = 0
+                while burst.taken < len(burst) and (burst.taken == 0 or burst.clock() < burst.deadline):
+                    room = sinks.room
+                    if room <= 0:
+                        burst.pause(await sinks.wait_for_room())
+                    elif room >= len(burst) - burst.taken:
+                        self.inet.input(burst)
+                    else:
+                        self._input_of(burst, room)
+            await sinks.emptied()
+
+    def _input_of(self, burst: Burst, frames: int) -> None:
+        """Take so many frames of a burst, at most."""
+        part = burst.narrowed(frames)
+        try:
+            self.inet.input(part)
+        finally:
+            burst.took(part)
 
     def outcomes(self) -> Outcomes:
         """See `Stack.outcomes`: they sum to the frames."""
@@ -186,9 +225,25 @@ class InetStack(Stack):
         """See `Stack.tcp`."""
         return standing(self.inet.tcp)
 
+    def sinks(self) -> Mapping[str, SinkLedger]:
+        """See `Stack.sinks`."""
+        return self._sinks.ledgers() if self._sinks is not None else {}
+
     def trouble(self) -> str:
         """See `Stack.trouble`."""
-        return self.inet.trouble() if self._serves else "its services are not open yet"
+        if not self._serves:
+            return "its services are not open yet"
+        return self.inet.trouble() or ("" if self._sinks is None else self._sinks.trouble())
+
+    def finish(self) -> None:
+        """See `Stack.finish`: the sinks' brokers get a moment to acknowledge what they have."""
+        if self._sinks is not None:
+            self._sinks.finish()
+
+    def close(self) -> None:
+        """See `Stack.close`."""
+        if self._sinks is not None:
+            self._sinks.close()
 
     def connect(self, pass_on: Callable[[memoryview], None]) -> None:
         """See `Stack.connect`."""

@@ -1,6 +1,6 @@
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_interface
 
 import pytest
@@ -43,6 +43,10 @@ class Nic:
     async def serve(self, take: Callable[[Burst], None]) -> None:
         while (frame := await self.frames.get()) is not None:
             take(Burst(memoryview(frame), [0], [len(frame)], float("inf"), lambda: 0.0))
+
+    async def __aiter__(self) -> AsyncIterator[Burst]:
+        while (frame := await self.frames.get()) is not None:
+            yield Burst(memoryview(frame), [0], [len(frame)], float("inf"), lambda: 0.0)
 
     async def until_sent(self, marker: bytes) -> bytes:
         async with asyncio.timeout(5):
