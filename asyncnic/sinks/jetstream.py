@@ -92,6 +92,10 @@ async def _close(client: Client) -> None:
         if task is not None:
             task.cancel()
             task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    if (transport := getattr(client, "_transport", None)) is not None:
+        with suppress(Exception):
+            transport.close()
+    await asyncio.sleep(0)
 
 
 class JetStreamSession:

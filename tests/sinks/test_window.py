@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncnic.sinks.ledger import GIVEN_UP, REFUSED, WORKER_LOST, SinkLedger
+from asyncnic.sinks.ledger import GIVEN_UP, REFUSED
 from asyncnic.sinks.window import BrokerVerdict, Window
 
 SOURCE, LOCAL = ("192.0.2.1", 4000), ("192.0.2.2", 514)
@@ -106,13 +106,3 @@ def test_the_law_holds_after_every_step_and_the_bound_too(steps: list[tuple[str 
         assert 0 <= window.in_flight <= 8
         assert window.in_flight == window.waiting + window.out
     assert window.republished <= published
-
-
-def test_a_ledger_can_fail_and_a_lost_worker_takes_what_stood_in_it() -> None:
-    ledger = SinkLedger(received=10, acknowledged=6, in_flight=3, failed={REFUSED: 1, GIVEN_UP: 0, WORKER_LOST: 0})
-    assert ledger.imbalance == 0
-    assert SinkLedger(received=1).imbalance == 1
-    closed = ledger.counted().closed()
-    assert closed.failed[WORKER_LOST] == 3
-    assert closed.imbalance == 0
-    assert ledger.standing() == SinkLedger(in_flight=3)
