@@ -26,6 +26,7 @@ from asyncnic.logs import fields
 from asyncnic.service import control
 from asyncnic.service.system_calls import BASE, NEVER, OF_BPF, OF_NODES, OF_PROCESSES
 from asyncnic.settings.model import Settings
+from asyncnic.settings.sinks import is_sink
 from asyncnic.stacks.choice import STACKS
 
 log = logging.getLogger(__name__)
@@ -193,6 +194,8 @@ def _allowed(settings: Settings, needs: Needs, files: Iterable[Path], worker: bo
     modules = [Path(entry or os.curdir) for entry in sys.path] + [Path(__file__).parents[2]]  # not always on sys.path
     allowed.allow(READ, Path(sys.prefix), Path(sys.base_prefix), *modules, *map(Path, _READ))
     allowed.allow(USE, *map(Path, _NODES))
+    if any(is_sink(text) for text in settings.service):
+        allowed.connect = None
     if worker:
         return allowed
     allowed.allow(USE | (Files.MAKE_CHAR | Files.REMOVE_FILE if needs.makes_nodes else 0), *map(Path, needs.nodes))
@@ -207,8 +210,6 @@ def _allowed(settings: Settings, needs: Needs, files: Iterable[Path], worker: bo
         allowed.allow(CHANGE, snapshots)
     if needs.binds:
         allowed.bind = None
-    if any("://" in text for text in settings.service):
-        allowed.connect = None
     if settings.workers > 1:
         libraries = (Path("/lib"), Path("/lib64"), Path("/usr/lib"))  # the loader is one, and is executed
         allowed.allow(Files.EXECUTE, Path(sys.executable).resolve(), *libraries)

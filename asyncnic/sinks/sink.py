@@ -153,6 +153,7 @@ class BrokerSink:
         self._answered.set()
         if verdict is BrokerVerdict.LATER:
             self._later = True
+            self._work.set()
             self._say(why)
             return
         if verdict is BrokerVerdict.REFUSED:

@@ -127,6 +127,22 @@ async def test_not_now_is_asked_again_with_one_datagram_and_then_all_go() -> Non
     assert (sink.ledger().acknowledged, sink.ledger().imbalance, sink.trouble) == (6, 0, "")
 
 
+async def test_not_now_to_all_that_there_is_is_asked_again_without_anything_new() -> None:
+    broker = FakeBroker()
+    broker.verdict = None
+    sink, receive = make(broker)
+    async with beside(sink.run()):
+        receive(2)
+        await until(lambda: broker.published)
+        await asyncio.sleep(0.01)  # the publisher has nothing to do and waits for work
+        broker.verdict = BrokerVerdict.ACKNOWLEDGED
+        for number in (0, 1):
+            sink._answer(number, BrokerVerdict.LATER, "because")
+        async with asyncio.timeout(10):
+            await sink.emptied()
+    assert sink.ledger().acknowledged == 2
+
+
 async def test_a_refused_datagram_is_failed_and_no_trouble() -> None:
     broker = FakeBroker()
     broker.verdict = BrokerVerdict.REFUSED
