@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,45 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class RunningService:
-    """A service that is ready. Made by `running_service`."""
+    """A service that is ready. Made by `running_service`.
+
+    Attributes:
+        code: how it ended; None: it runs.
+    """
 
     def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
         self._process = process
         self._url = url
+        self.code: int | None = None
 
     def stats(self) -> dict[str, Any]:
         """/api/v1/stats."""
         with _opener.open(self._url + "/api/v1/stats", timeout=END_SECONDS) as response:
             found: dict[str, Any] = json.load(response)
             return found
+
+    def scrape(self) -> None:
+        """Have it make its metrics."""
+        _opener.open(self._url + "/metrics", timeout=END_SECONDS).read()
+
+    def tune(self, knobs: Mapping[str, object]) -> None:
+        """Turn knobs."""
+        request = urllib.request.Request(
+            self._url + "/api/v1/settings",
+            json.dumps(knobs).encode(),
+            {"Content-Type": "application/json"},
+            method="PUT",
+        )
+        _opener.open(request, timeout=END_SECONDS).close()
+
+    def memory(self) -> int:
+        """KiB that it holds in memory."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+    def descriptors(self) -> int:
+        """Descriptors that it has open."""
+        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
 
     def reload(self) -> None:
         """Have it read its configuration again; it has when this returns."""
@@ -56,16 +84,20 @@ def running_service(config: Path, *flags: str) -> Iterator[RunningService]:
     command = [sys.executable, "-m", "asyncnic", "run", "--config", str(config), "--listen", "127.0.0.1:0"]
     command += ["--log-format", "json", "--enable-lifecycle", *flags]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCNIC_")}
+    ended: list[RunningService] = []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
-            url = _url_when_ready(process)
-            yield RunningService(process, url)
+            service = RunningService(process, _url_when_ready(process))
+            ended.append(service)
+            yield service
         finally:
             process.terminate()
             try:
                 process.communicate(timeout=END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+            for service in ended:
+                service.code = process.wait()
 
 
 def _url_when_ready(process: "subprocess.Popen[str]") -> str:

@@ -293,6 +293,19 @@ def workers(workers: list[str], work: list[str], seconds: float, runs: int, json
 
 
 @command.command()
+@click.option("--minutes", type=_POSITIVE, default=10.0, show_default=True, help="how long")
+@click.option("--json", "json_file", metavar="FILE", type=_PATH, help="write the result there")
+def soak(minutes: float, json_file: Path | None) -> int:
+    """A service under floods, scrapes, tuning, TCP, device loss and restarts: what grows, and what is lost."""
+    from asyncnic.bench import soak as experiment
+
+    _check_outputs(json_file, None)
+    result = experiment.measure(minutes)
+    _finish(result, experiment.show_soak, json_file, None)
+    return 0 if result["well"] else 1
+
+
+@command.command()
 @click.option(
     "--asked", type=click.IntRange(1, 60_000), default=1000, show_default=True, help="pings and DNS questions a run"
 )

@@ -4,6 +4,7 @@ What is said is made elsewhere (collector, stats, decode, capture, page), who ma
 who is connected the listener's; whether the service is ready, and what a reload or a change does, is the service's.
 """
 
+import asyncio
 import errno
 import gzip
 import json
@@ -240,7 +241,8 @@ class WebServer:
 
     async def _make_stats(self) -> tuple[bytes, str]:
         await self._observed.refresh(False)
-        return json.dumps(stats(self._observed, time.monotonic())).encode(), "application/json"
+        shown = stats(self._observed, time.monotonic()) | {"tasks": len(asyncio.all_tasks())}
+        return json.dumps(shown).encode(), "application/json"
 
     async def _capture(self, request: web.Request) -> web.StreamResponse:
         if why := guard.may_capture(request, self._observed.settings, self._access):
