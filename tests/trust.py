@@ -66,6 +66,7 @@ ROWS: dict[str, str] = {
     "HTTP: passwords by the thousand": r"tests/web/test_security.py::test_passwords_that_wait",
     "HTTP: foreign hosts and origins": r"tests/web/test_guard.py::test_a_(foreign_host|page_of)",
     "a crowd at 96 MiB": r"tests/system/test_memory.py::test_a_crowd",
+    "whatever schemathesis asks": r"tests/web/test_openapi.py::test_whatever",
     "a minute of everything": r"tests/bench/test_soak.py::test_a_minute",
     **{
         f"fuzzed: {name}": rf"{_FUZZ}.*\[{name}\]"

@@ -30,7 +30,7 @@ from asyncnic.service import control
 from asyncnic.service.observed import Observed
 from asyncnic.settings.model import Settings
 from asyncnic.settings.values import split_listen
-from asyncnic.web import decode, guard
+from asyncnic.web import decode, guard, openapi
 from asyncnic.web.capture import Captures
 from asyncnic.web.collector import NicCollector
 from asyncnic.web.exposition import render
@@ -93,6 +93,7 @@ class WebServer:
                 web.get("/api/v1/settings", self._settings),
                 web.put("/api/v1/settings", self._tune),
                 web.get("/api/v1/knobs", self._knobs),
+                web.get("/api/v1/openapi.json", self._openapi),
                 web.get("/api/v1/ring", self._ring),
                 web.get("/api/v1/regs", self._registers),
                 web.get("/api/v1/sockets", self._sockets),
@@ -215,6 +216,9 @@ class WebServer:
 
     async def _settings(self, request: web.Request) -> web.Response:
         return _json(self._observed.nic.knobs.as_text())
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        return _json(openapi.description())
 
     async def _knobs(self, request: web.Request) -> web.Response:
         return _json(knobs(self._observed))
