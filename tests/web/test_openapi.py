@@ -14,7 +14,7 @@ from asyncnic.web.security import WebConfig, access
 from asyncnic.web.server import WebServer
 from tests.web.fakes import FakeNic, Reloads, get, observe, serving
 
-THE_PAGES_OWN = {"/api/v1/live"}
+THE_PAGES_OWN = {"/api/v1/events"}
 """What the live page asks, and nobody else."""
 
 
