@@ -15,6 +15,7 @@ from asyncnic.service.supervisor import PATIENCE
 from asyncnic.service.workers.group import WorkerGroup
 from asyncnic.settings import model as settings_model
 from asyncnic.settings.load import load
+from asyncnic.settings.sinks import is_sink, parse_sink
 from asyncnic.settings.values import duration, split_listen
 
 ROOT = Path(__file__).parents[2]
@@ -177,6 +178,18 @@ class TestCompose:
         assert len(sources) >= 5
         for source in sources:
             assert (self.FOLDER / source).exists(), source
+
+    def test_the_sinks_file_adds_to_what_is_there_and_its_sink_can_be_read(self) -> None:
+        more = yaml.safe_load((self.FOLDER / "sinks.yaml").read_text())["services"]
+        assert more.keys() & self.services().keys() == {"asyncnic"}
+        loaded = load({}, {"ASYNCNIC_SERVICE": more["asyncnic"]["environment"]["ASYNCNIC_SERVICE"]}, None)
+        (sink,) = [parse_sink(text) for text in loaded.service if is_sink(text)]
+        assert sink.host in more
+        assert more["consumer"]["command"] == [f"nats://{sink.host}:{sink.broker_port}", sink.target]
+        (mount,) = more["consumer"]["volumes"]
+        assert (self.FOLDER / mount.split(":")[0]).exists()
+        for name in ("nats", "consumer"):
+            assert (more[name]["cap_drop"], more[name]["read_only"]) == (["ALL"], True)
 
     def test_what_serves_has_no_privilege(self) -> None:
         service = self.services()["asyncnic"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.conftest import ROOT
+from tests.sinks.brokers import SUBJECT, NatsServer
 from tests.system.service import HOST, PEER, program, running, wait_until
 
 EXAMPLES = ROOT / "deploy/examples"
@@ -55,6 +56,26 @@ def test_the_collector_takes_datagrams(tmp_path: Path) -> None:
         for _ in range(3):
             program("nc", "-u", "-w1", HOST, "514", input="<13>hello\n")
         wait_until(lambda: service.stats()["stack"]["udp"]["delivered"] == 3, "three datagrams")
+
+
+def test_the_consumer_reads_what_a_sink_has_published(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    try:
+        server.start()
+        command = [sys.executable, str(EXAMPLES / "consumer.py"), f"nats://127.0.0.1:{server.port}", SUBJECT]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            try:
+                assert child.stdout is not None
+                assert child.stdout.readline() == "ready\n"
+                with running("exconsume", tmp_path / "log", "--service", server.service):
+                    program("nc", "-u", "-w1", HOST, "514", input="<13>hello")
+                    _, source, data = child.stdout.readline().split()
+                    assert source.startswith(f"{PEER}:")
+                    assert data == "b'<13>hello'"
+            finally:
+                child.kill()
+    finally:
+        server.kill()
 
 
 def test_the_bridge_joins_two_networks(tmp_path: Path) -> None:
