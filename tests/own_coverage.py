@@ -37,7 +37,6 @@ TOGETHER: dict[str, tuple[str, str]] = {
     "hot/__init__.py": ("hot/test_compiled.py", "the choice between two twins, held by what holds them alike"),
     "linux/packet.py": ("devices/packet/test_*.py", "socket options, of which only a ring with frames shows anything"),
     "linux/tun.py": ("devices/tap/test_*.py", "as linux/packet.py, of a TAP"),
-    "nic/accounts.py": ("nic/test_ledger.py", "what it reads is the ledger"),
     "nic/delivery/*": ("nic/test_nic.py", "direct delivery is the nic's loop itself"),
     "nic/*": ("nic/test_*.py", "the parts of one state machine: each is one side of what the others do"),
     "pcnet32/csr_watch.py": ("devices/qemu/test_*.py", "what an access means is what a chip makes of it"),
