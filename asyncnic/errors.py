@@ -26,3 +26,7 @@ class DeviceLost(DeviceError):  # noqa: N818 - it says what happened to a device
 
 class WireEnded(Exception):  # noqa: N818 - it says what happened, and nothing went wrong
     """The wire has no more frames and never will have: the end of a capture."""
+
+
+class TakenError(ValueError):
+    """A stack says of a burst what cannot be. One line that says what."""

@@ -41,7 +41,6 @@ TOGETHER: dict[str, tuple[str, str]] = {
     "nic/*": ("nic/test_*.py", "the parts of one state machine: each is one side of what the others do"),
     "pcnet32/csr_watch.py": ("devices/qemu/test_*.py", "what an access means is what a chip makes of it"),
     "pcnet32/memory.py": ("pcnet32/driver/test_*.py", "memory is right where the rings in it are"),
-    "pcnet32/model/direct_reader.py": ("hot/test_compiled.py", "the plain twin of a compiled one"),
     "service/engine.py": ("service/test_s*.py", "what brings the parts together is tested by what they do together"),
     "service/observed.py": ("web/test_*.py", "what is shown of a service, tested by those who show it"),
     "service/workers/child.py": ("service/workers/test_*.py", "the other end of what the group's tests talk to"),

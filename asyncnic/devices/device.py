@@ -11,6 +11,7 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Protocol
 
 from asyncnic.devices.host import SharedHost
+from asyncnic.hot.queue import QueueReader
 from asyncnic.pcnet32.port import Port
 from asyncnic.settings.knobs import Knobs
 
@@ -90,6 +91,12 @@ class Lane(Protocol):
         """Where the chip is in this process: makes it look at its transmit ring now, as a write of TDMD would. Such a
         chip needs no acknowledgement: frames make `fileno` readable whether its line is up or not. None: it is
         somewhere else, and has registers only.
+        """
+
+    @property
+    def queue(self) -> QueueReader | None:
+        """What fills the chip from its queue on the wire, where both are at hand: what `poll` would do. None: ask
+        `poll`.
         """
 
     @property

@@ -15,10 +15,10 @@ from contextlib import suppress
 from asyncnic.devices.device import NEVER, Lane
 from asyncnic.faults.frames import Clock, Pipeline
 from asyncnic.faults.ring import RingFaults
+from asyncnic.hot.reader import Read
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.csr_watch import CsrWatch
 from asyncnic.pcnet32.model.chip import Am79C970A
-from asyncnic.pcnet32.model.direct_reader import Read
 from asyncnic.pcnet32.port import Port
 
 GONE_SECONDS = 0.5

@@ -83,6 +83,8 @@ class FaultyLane:
         if isinstance(inner.port, Am79C970A):
             self._chip = FaultyChip(inner.port, self._pipeline, self._ring)
             cast(_HasChip, inner).port = self._chip
+            if inner.queue is not None:
+                inner.queue.go_through(self._chip)
         self.port = FaultyPort(inner.port, self._ring, wanted.amount("gone"), wanted.amount("stop"), clock)
         self.line = InterruptLine(inner, mute, spurious, chance) if mute or spurious else None
 
@@ -94,6 +96,10 @@ class FaultyLane:
     def _ring_doorbell(self) -> None:
         if not self.port.gone and self._inner.doorbell is not None:
             self._inner.doorbell()
+
+    @property
+    def queue(self) -> None:
+        """See `Lane.queue`: no way past the faults."""
 
     @property
     def filtered(self) -> int:

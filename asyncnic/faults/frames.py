@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from asyncnic.faults.plan import Fault
-from asyncnic.pcnet32.model.direct_reader import Read
+from asyncnic.hot.reader import Read
 
 MOST_HELD = 4096
 """Frames held back, at most."""

@@ -1,9 +1,8 @@
 """Which form of the hot path runs: the compiled one where it was built, else plain Python.
 
 `IMPLEMENTATION` says which. The variable ASYNCNIC_HOT_PATH=plain asks for plain Python although the compiled form is
-there: that is how the tests hold both to the same expectations. What is plain in this package (transmit.py, wire.py) is
-compiled from the same text under another name; what is plain elsewhere has a twin in _compiled.pyx. Nothing but the
-choice is made here.
+there: that is how the tests hold both to the same expectations. The texts in this package are compiled under another
+name; what is plain elsewhere has a twin in _compiled.pyx or _packet.pyx. Nothing but the choice is made here.
 """
 
 import importlib

@@ -20,7 +20,7 @@ cdef class TransmitSlots:
     cdef uint32_t[::1] _words, _lengths
     cdef uint32_t _bus
     cdef Py_ssize_t _ring, _buffers, _mask, _capacity, _head
-    cdef public bint open
+    cdef public bint open, follows
     cdef public Py_ssize_t pending, unseen
     cdef readonly unsigned long long frames, octets_sent
     cdef public object kick, on_first

@@ -4,7 +4,7 @@ Both sides of a ring may be different processors, so its words are read and writ
 program has them. A file for the compiler: the interpreted hot path knows nothing of it.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -17,6 +17,7 @@ cdef extern from *:
     #include <string.h>
     #include <sys/socket.h>
     #include <sys/syscall.h>
+    #include <time.h>
     #include <unistd.h>
 
     static inline uint32_t load32(const void *place) { return *(const volatile uint32_t *)place; }
@@ -72,6 +73,20 @@ cdef extern from *:
         do done = syscall(SYS_sendmmsg, fd, batch->heads, count, MSG_DONTWAIT); while (done < 0 && errno == EINTR);
         return done < 0 ? 0 : done;
     }
+    /* The same for read(2): octets, or minus an error number. */
+    static inline long read_frame(int fd, void *octets, size_t size) {
+        long done;
+        do done = syscall(SYS_read, fd, octets, size); while (done < 0 && errno == EINTR);
+        return done < 0 ? -errno : done;
+    }
+    static inline uint32_t load16(const void *place) { uint16_t half; memcpy(&half, place, 2); return half; }
+    static inline uint32_t get16(const uint8_t *at) { return (uint32_t)at[0] << 8 | at[1]; }
+    static inline uint64_t load64(const void *place) { uint64_t word; memcpy(&word, place, 8); return word; }
+    static inline double seconds_now(void) {
+        struct timespec moment;
+        clock_gettime(CLOCK_MONOTONIC, &moment);
+        return moment.tv_sec + moment.tv_nsec * 1e-9;
+    }
     """
     enum: FRAMES_A_CALL
     ctypedef struct FrameBatch:
@@ -90,3 +105,8 @@ cdef extern from *:
     void put_check(unsigned char *at, uint32_t check) noexcept nogil
     uint32_t net16(uint32_t number) noexcept nogil
     long write_frame(int fd, const void *octets, size_t size) noexcept nogil
+    long read_frame(int fd, void *octets, size_t size) noexcept nogil
+    uint64_t load64(const void *place) noexcept nogil
+    double seconds_now() noexcept nogil
+    uint32_t load16(const void *place) noexcept nogil
+    uint32_t get16(const unsigned char *at) noexcept nogil

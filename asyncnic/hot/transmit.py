@@ -103,7 +103,8 @@ class TransmitSlots:
         unseen: of those, the ones that the card was not told of.
         open: whether there is a card.
         kick: tells the card; called where there is no room.
-        on_first: called when a frame is put that is the first the card was not told of.
+        on_first: called when a frame is put that is the first the card was not told of, unless `follows`.
+        follows: while a burst is taken whose end tells the card.
     """
 
     def __init__(self, octets: memoryview, words: memoryview, bus: int, ring: int, buffers: int, size: int) -> None:
@@ -124,6 +125,7 @@ class TransmitSlots:
         self.octets_sent = 0
         self.kick: Callable[[], None] = _nothing
         self.on_first: Callable[[], None] = _nothing
+        self.follows = False
 
     def room(self) -> int:
         """Frames that can be put now without taking any back."""
@@ -310,7 +312,7 @@ class TransmitSlots:
         self._head = (index + 1) & self._mask
         self.pending += 1
         self.unseen += 1
-        if self.unseen == 1:
+        if self.unseen == 1 and not self.follows:
             self.on_first()
 
 

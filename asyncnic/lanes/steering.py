@@ -180,9 +180,11 @@ class LaneSteering:
         depth = self._depths[lane]
         self._counters.words[LANE_WORDS * lane + DEPTH] = depth if frames is None else min(depth, frames)
 
-    def frames_read(self, lane: int, frames: int) -> None:
-        """`frames` more were read from the lane's queue. Called once after each batch of reads: it makes the room."""
-        self._counters.words[LANE_WORDS * lane + LEFT] += frames
+    def words_of(self, lane: int) -> memoryview:
+        """The lane's counters, 64 bits each: what came in is `ACCEPTED`, and who reads adds what left to `LEFT`, which
+        makes the room.
+        """
+        return self._counters.words[LANE_WORDS * lane : LANE_WORDS * (lane + 1)]
 
     def waiting(self, lane: int) -> int:
         """Frames accepted into the lane's queue and not read yet. Less than 0 after frames from before `attach`."""

@@ -1,32 +1,16 @@
-"""A histogram as plain integers: cheap enough for the packet path, read by the metrics collector.
+"""The histogram in the form that runs (hot/histogram.py), and the bounds of those on the packet path."""
 
-It is not a prometheus_client histogram (whose `observe` costs ten times as much and takes a lock): one bisection, one
-list element, one float. Counts are per bucket here and made cumulative when they are rendered.
-"""
+from typing import TYPE_CHECKING
 
-from bisect import bisect_left
+from asyncnic import hot
+from asyncnic.hot import histogram
 
+if TYPE_CHECKING:
+    from asyncnic.hot.histogram import Histogram
+else:
+    Histogram = hot.choose(histogram.Histogram)
 
-class Histogram:
-    """Counts of observations in buckets.
-
-    Args:
-        bounds: the upper bounds of the buckets, ascending, in the unit of what is observed; a last bucket, +Inf,
-            follows.
-    """
-
-    __slots__ = ("bounds", "counts", "sum")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count `value` in the first bucket whose upper bound is not below it."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
-
+__all__ = ["BURST_FRAMES", "SECONDS", "Histogram"]
 
 BURST_FRAMES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 """Bounds for frames in a burst: powers of two up to the largest ring."""

@@ -5,8 +5,8 @@
             for frame in burst:
                 ...
 
-It ties device, drivers and delivery together and adds them up, lane by lane. It moves no frame itself: rings.py takes
-them, delivery/ hands them on, transmit.py sends. What each entry does in which state is in state.py.
+It ties device, drivers and delivery together and adds them up, lane by lane. It moves no frame itself: hot/wakeup.py
+takes them, delivery/ hands them on, transmit.py sends. What each entry does in which state is in state.py.
 """
 
 import logging
@@ -108,17 +108,7 @@ class Nic:
         Raises:
             TakenError, and what `take` raises.
         """
-
-        def step(burst: Burst) -> None:
-            if self._watcher is not None:
-                self._show(burst, self._watcher)
-            self._transmit.kick_follows = self.delivery_name == "direct"
-            try:
-                take(burst)
-            finally:
-                self._transmit.kick_follows = False
-
-        await self._delivery.serve(step)
+        await self._delivery.serve(take)
 
     async def frames(self) -> AsyncIterator[memoryview]:
         """The frames one by one, each valid until the next is asked for."""
@@ -216,6 +206,11 @@ class Nic:
         For captures: it must be quick and take nothing. One that raises is logged and shown no more.
         """
         self._watcher = watcher
+        self._rings.wakeup.show = None if watcher is None else self._seen
+
+    def _seen(self, burst: Burst) -> None:
+        if self._watcher is not None:
+            self._show(burst, self._watcher)
 
     def record_heads(self, heads: HeadRing | None) -> None:
         """Keep the heads of the frames that delivery takes in `heads` from now on; None ends that."""
@@ -225,7 +220,7 @@ class Nic:
         try:
             watcher(burst)
         except Exception as error:
-            self._watcher = None
+            self.watch(None)
             log.error("what watched the bursts failed and sees no more", extra=fields(problem=describe(error)))
 
     # -- The observer's side ------------------------------------------------------------------------------------------
@@ -250,11 +245,11 @@ class Nic:
             delivered_bytes=sum(octets for _, octets in delivered),
             transmitted_frames=sum(driver.tx.counters.frames for driver in self._drivers),
             transmitted_bytes=sum(driver.tx.counters.octets for driver in self._drivers),
-            interrupts=self._waiting.interrupts,
+            interrupts=rings.wakeup.interrupts,
             lost_interrupts=self._waiting.lost_interrupts,
-            bursts=rings.bursts,
-            budget_frames=rings.budget_frames,
-            budget_time=rings.budget_time,
+            bursts=rings.wakeup.bursts,
+            budget_frames=rings.wakeup.budget_frames,
+            budget_time=rings.wakeup.budget_time,
             resets=self._faults.resets,
             resyncs=sum(driver.rx.counters.resyncs for driver in self._drivers),
         )

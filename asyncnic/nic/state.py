@@ -111,10 +111,11 @@ class Life:
         up: frames come off the wire.
         present: there is a chip that answers.
         ending: the nic was stopped.
+        closed: it is over.
         no_link: why the wire of a device that is there carries nothing; empty: it does.
     """
 
-    __slots__ = ("_told", "_waiters", "ending", "name", "no_link", "present", "state", "up")
+    __slots__ = ("_told", "_waiters", "closed", "ending", "name", "no_link", "present", "state", "up")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -167,6 +168,7 @@ class Life:
         self.state = state
         self.up = state is State.UP
         self.present = state in (State.UP, State.STOPPING)
+        self.closed = state is State.CLOSED
         self.ending = state not in (State.UP, State.LOST)
         if not self.present:
             self.no_link = ""  # there is no wire

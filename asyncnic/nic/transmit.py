@@ -33,8 +33,6 @@ class Transmit:
         self._loop = asyncio.get_running_loop()
         self.slots = driver.tx.slots
         """For stacks that write into descriptors themselves: what is put there is sent and counted as by `try_send`."""
-        self.kick_follows = False
-        """While a burst is taken whose end kicks: then no turn of the loop is asked for it."""
         self.slots.kick = self.kick
         self.slots.on_first = self._kick_soon
         life.tell(self._changed)
@@ -90,8 +88,7 @@ class Transmit:
 
     def _kick_soon(self) -> None:
         """A frame was put; those that follow in this turn of the loop go with it."""
-        if not self.kick_follows:
-            self._loop.call_soon(self.kick)
+        self._loop.call_soon(self.kick)
 
     def _changed(self) -> None:
         self.slots.open = self._life.present

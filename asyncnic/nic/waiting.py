@@ -4,9 +4,8 @@ It takes no frame and counts only interrupts. What is wrong with a chip or a wir
 """
 
 import asyncio
-from collections.abc import Callable
 
-from asyncnic.devices.device import NEVER, Lane
+from asyncnic.devices.device import NEVER
 from asyncnic.errors import DeviceLost
 from asyncnic.nic.faults import Faults
 from asyncnic.nic.rings import Rings
@@ -26,18 +25,16 @@ class Waiting:
     """
 
     def __init__(self, rings: Rings, faults: Faults, life: Life) -> None:
-        self.interrupts = 0
         self.lost_interrupts = 0
-        self.serve: Callable[[], bool] | None = None
-        """Where chips are in this process: takes what an interrupt is for, right from the loop's readiness and without
-        waking whoever waits. False: there was nothing, or there is more to do than that."""
         self._rings = rings
+        self._wakeup = rings.wakeup
+        self._wakeup.otherwise = self._readable
+        self._wakeup.failed = self._failed
         self._faults = faults
         self._life = life
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._watched: set[int] = set()
-        self._lanes: dict[int, Lane] = {}  # by descriptor, those whose chip needs no acknowledgement
         self._repaired = False
         self._asleep: tuple[object, int, int] | None = None  # how we waited at the last look, with work there
         self._ready: set[int] = set()  # of those watched, the ones that were readable since we last waited
@@ -83,6 +80,7 @@ class Waiting:
 
     def wake(self) -> None:
         """Let `wait` return from where it waits for an interrupt."""
+        self._wakeup.waits = False
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -95,10 +93,10 @@ class Waiting:
         if self._waiter is None or self._waiter.done() or not self._life.up:
             self._asleep = None
             return
-        if not any(served.driver.rx.stands() or served.lane.readable() for served in lanes):
+        if not any(served.slots.stands() or served.lane.readable() for served in lanes):
             self._asleep = None
             return
-        now = (self._waiter, self.interrupts, self._rings.bursts)  # these grow where nobody needs to be woken
+        now = (self._waiter, self._wakeup.interrupts, self._wakeup.bursts)  # these grow where nobody needs to be woken
         if now == self._asleep:
             self.lost_interrupts += 1
             self._repaired = True
@@ -122,47 +120,42 @@ class Waiting:
             if fd is None:
                 polled = True
             elif fd != NEVER and fd not in self._watched:
-                self._loop.add_reader(fd, self._readable, fd)
+                inside = served.lane.doorbell is not None  # a chip that needs no acknowledgement
+                self._loop.add_reader(fd, self._wakeup if inside else self._readable, fd)
                 self._watched.add(fd)
-                if served.lane.doorbell is not None:
-                    self._lanes[fd] = served.lane
+                if inside:
+                    self._wakeup.watched[fd] = served
         timer = self._loop.call_later(POLL_INTERVAL, self.wake) if polled else None
+        self._wakeup.waits = not self._waiter.done()
         try:
             await self._waiter
         finally:
+            self._wakeup.waits = False
             self._waiter = None
             if timer is not None:
                 timer.cancel()
         if not polled and not self._repaired:
-            self.interrupts += 1
+            self._wakeup.interrupts += 1
         self._repaired = False
+
+    def _failed(self, error: BaseException) -> None:
+        """The stack has failed in a burst that it took right from readiness: that is the waiter's."""
+        self._wakeup.waits = False
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
 
     def _readable(self, fd: int) -> None:
         """An fd is readable. When nobody waits it would be so at every turn of the loop: then stop watching it."""
-        waiter = self._waiter
-        if waiter is None:
+        if self._waiter is None:
             self._unwatch(fd)
             return
-        if self.serve is not None and not waiter.done() and (lane := self._lanes.get(fd)) is not None:
-            try:
-                lane.interrupt()
-                if self._rings.knobs.busy_poll <= 0.0 and self.serve():
-                    self.interrupts += 1
-                    return
-            except DeviceLost as error:
-                self._life.lose(error)
-                return
-            except BaseException as error:  # the stack's, which is the waiter's
-                if not waiter.done():
-                    waiter.set_exception(error)
-                return
         self._ready.add(fd)
         self.wake()
 
     def _unwatch(self, fd: int) -> None:
         self._loop.remove_reader(fd)
         self._watched.discard(fd)
-        self._lanes.pop(fd, None)
+        self._wakeup.watched.pop(fd, None)
 
     async def _busy_poll(self) -> bool:
         """Keep looking for `busy_poll` seconds, letting the loop breathe between looks. True when there is work."""
@@ -173,5 +166,5 @@ class Waiting:
             if not life.up or rings.clock() >= end:
                 return False
             budget = rings.knobs.rx_budget
-            if any(rings.poll(served.lane, budget) or served.driver.rx.finished() for served in rings.lanes):
+            if any(rings.poll(served, budget) or served.driver.rx.finished() for served in rings.lanes):
                 return True

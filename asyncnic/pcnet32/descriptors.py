@@ -118,18 +118,6 @@ def buffer_length(word1: int) -> int:
     return MAX_BUFFER - (word1 & BCNT_MASK)
 
 
-def hand_over(ring: memoryview, first: int, end: int, message: int, counts: memoryview, statuses: memoryview) -> None:
-    """Give receive descriptors `first` to before `end` to the other side: all message words, then all with OWN.
-
-    Args:
-        ring: words of the ring, four a descriptor (32-bit styles).
-        message: place of the message word in a descriptor, 0 to 3.
-        counts, statuses: 32-bit words for each descriptor of the run, or more.
-    """
-    ring[4 * first + message : 4 * end : 4] = counts[: end - first]
-    ring[4 * first + 1 : 4 * end : 4] = statuses[: end - first]
-
-
 def multicast_hash(address: bytes | memoryview) -> int:
     """Bit of LADRF (0..63) that an address of 6 octets falls on (section 7.1).
 

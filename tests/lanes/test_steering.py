@@ -15,6 +15,7 @@ from pyroute2 import IPRoute
 
 from asyncnic.errors import DeviceError
 from asyncnic.lanes import steering as steering_module
+from asyncnic.lanes.program import LEFT
 from asyncnic.lanes.rules import LaneRule, Rule, parse_lanes, parse_shed
 from asyncnic.lanes.steering import QUEUE_SLACK, LaneSteering, ShedSlots
 from tests.lanes.frames import ARP, PING4, PING6, SOLICITATION, ethernet, ipv4, ports, udp4, whole_frames
@@ -61,7 +62,7 @@ class LanedTap:
         with contextlib.suppress(BlockingIOError):
             while True:
                 frames.append(os.read(self.queues[lane], 2048))
-        self.steering.frames_read(lane, len(frames))
+        self.steering.words_of(lane)[LEFT] += len(frames)
         return frames
 
     def read_all(self) -> list[int]:
@@ -154,7 +155,7 @@ def test_a_queue_holds_its_depth_again_and_again(make_tap: MakeTap) -> None:
         tap.send(*[OTHER] * 37)
         for _ in range(11):
             os.read(tap.queues[2], 2048)
-        tap.steering.frames_read(2, 11)
+        tap.steering.words_of(2)[LEFT] += 11
         read += 11
     read += len(tap.read(2))
     bulk = tap.steering.counts().lanes[2]
@@ -339,7 +340,7 @@ def test_nothing_is_settled_while_frames_come_or_wait(make_tap: MakeTap) -> None
 
 def test_frames_from_before_are_settled_without_being_called_lost(make_tap: MakeTap) -> None:
     tap = make_tap(LANES)
-    tap.steering.frames_read(2, 5)  # as if five had waited when the program came
+    tap.steering.words_of(2)[LEFT] += 5  # as if five had waited when the program came
     for _ in range(2):
         tap.steering.settle([True, True, True])
     tap.send(OTHER)

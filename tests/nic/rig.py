@@ -32,6 +32,7 @@ class PlayedLane:
         self.chip = Am79C970A(DmaMemory.anonymous(memory_size), MAC, self._send)
         self.port: Port = self.chip
         self.doorbell = self.chip.demand
+        self.queue = None
         self.waiting: deque[bytes] = deque()
         self.read = 0
         self.dropped = 0

@@ -16,6 +16,7 @@ from asyncnic.devices.device import NEVER, LaneCounters
 from asyncnic.devices.host import UNKNOWN_MAC, SharedHost
 from asyncnic.devices.packet.ring import PacketRing
 from asyncnic.errors import DeviceLost
+from asyncnic.hot.queue import QueueReader
 from asyncnic.linux.packet import EVERYTHING, SLOT_SIZE, RingSocket, attach_filter, bind_sender
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.model.chip import Am79C970A
@@ -27,6 +28,7 @@ _SETTLING = 0.0005
 """Seconds that a frame which the kernel has counted may take to stand in its slot."""
 
 _PacketRing = hot.choose(PacketRing, "packet")
+_QueueReader = hot.choose(QueueReader)
 
 
 class PacketLane:
@@ -58,11 +60,12 @@ class PacketLane:
         self.port = Am79C970A(memory, mac, self._send)
         self.port.link_up = False
         self.doorbell = self.port.demand
-        self._knobs = knobs
         self._host = host
         self._receiver: RingSocket | None = receiver
         self._sender = sender
         self._ring = _PacketRing(receiver.map, SLOT_SIZE, receiver.slots, receiver.socket.fileno(), mtu + OVERHEAD)
+        self.queue = _QueueReader(self.port, knobs)
+        self.queue.take = self._ring.readinto
         self._count = WireCount()  # pieces beyond the first of frames that were cut are added once the ring is gone
 
     @property
@@ -100,6 +103,7 @@ class PacketLane:
         self._ask(self._receiver)
         self._count.add(self._ring.extra + self._ring.cutting, 0)
         self._count.settle(self.port.taken)
+        self.queue.take = None
         self._ring.close()
         self._receiver.close()
         self._sender.close()
@@ -144,9 +148,7 @@ class PacketLane:
 
     def poll(self, limit: int) -> int:
         """See `Lane.poll`. With overload "drain" the chip takes frames without a descriptor too, and counts MISS."""
-        if self._knobs.overload == "drain":
-            return self.port.drain(self._ring.readinto, limit)
-        return self.port.fill(self._ring.readinto, limit)
+        return self.queue.poll(limit)
 
     def interrupt(self) -> None:
         """Reading the frames makes the socket unreadable; what is left to ask is what became of the interface.

@@ -36,6 +36,7 @@ class CaptureLane:
         self.port = Am79C970A(memory, mac, lambda frame: True)
         self.port.link_up = True
         self.doorbell = self.port.demand
+        self.queue = None
         self._frames = iter(capture)
         self._knobs = options.knobs
         self._ended = False

@@ -162,6 +162,7 @@ class QemuLane:
 
     counts_filtered = False
     doorbell = None
+    queue = None
     filtered = 0
 
     def __init__(self, name: str, port: QemuPort) -> None:

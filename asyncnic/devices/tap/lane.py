@@ -9,17 +9,18 @@ import io
 import select
 import time
 
+from asyncnic import hot
 from asyncnic.devices.device import NEVER
 from asyncnic.errors import DeviceLost
+from asyncnic.hot.queue import QueueReader
 from asyncnic.lanes.depth import DepthControl
+from asyncnic.lanes.program import ACCEPTED, LEFT
 from asyncnic.lanes.steering import LaneSteering
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.model.chip import Am79C970A
 from asyncnic.settings.knobs import Knobs
 
-PATIENCE = 16
-"""How many polls in a row may trust the count of waiting frames, which saves a system call when it is 0. Then the
-queue is asked itself: frames from before the count began would never be found otherwise."""
+_QueueReader = hot.choose(QueueReader)
 
 
 class TapLane:
@@ -36,7 +37,7 @@ class TapLane:
         self._reads = True
         self._steering: LaneSteering | None = None
         self._index = 0
-        self._trust = 0
+        self.queue = _QueueReader(self.port, knobs, self._observe, lambda error: DeviceLost(_why(error)))
         self._depth = DepthControl()
 
     @property
@@ -56,6 +57,7 @@ class TapLane:
         """
         self._file = self.port.wire_file = io.FileIO(fd, "r+", closefd=False)
         self._reads = reads
+        self.queue.take = self._file.readinto if reads else None
         self.port.link_up = True
 
     def count_with(self, steering: LaneSteering | None, index: int = 0) -> None:
@@ -64,13 +66,13 @@ class TapLane:
         """
         self._steering = steering
         self._index = index
-        self._trust = 0
+        self.queue.count_with(None if steering is None else steering.words_of(index), ACCEPTED, LEFT)
         self._depth = DepthControl()
 
     def unplug(self) -> None:
         """Disconnect the wire, and pull the chip's link."""
-        self._steering = None
-        self._file = self.port.wire_file = None
+        self.count_with(None)
+        self._file = self.port.wire_file = self.queue.take = None
         self.port.link_up = False
 
     def fileno(self) -> int | None:
@@ -89,33 +91,20 @@ class TapLane:
 
     def poll(self, limit: int) -> int:
         """See `Lane.poll`. With overload "drain" the chip takes frames without a descriptor too, and counts MISS."""
-        file, steering = self._file, self._steering
-        if file is None or not self._reads:
-            return 0
-        if self._trust and steering is not None and not steering.waiting(self._index):
-            self._trust -= 1
-            return 0
-        try:
-            if self._knobs.overload == "drain":
-                taken = self.port.drain(file.readinto, limit)
-            else:
-                taken = self.port.fill(file.readinto, limit)
-        except OSError as error:
-            raise DeviceLost(_why(error)) from None
+        return self.queue.poll(limit)
+
+    def _observe(self, taken: int, silent: bool) -> bool:
+        """Keep the queue's depth to what the load wants; see `QueueReader`."""
+        steering, depth = self._steering, self._depth
         if steering is not None:
-            self._trust = PATIENCE
-            if taken:
-                steering.frames_read(self._index, taken)
-            if self._depth.calm(self.port.silent):
-                return taken
             overflowed, age = steering.overflowed(self._index), self._knobs.target_age
-            if self._depth.observe(time.monotonic(), taken, self.port.silent, overflowed, age):
-                steering.shorten(self._index, self._depth.depth)
-        return taken
+            if depth.observe(time.monotonic(), taken, silent, overflowed, age):
+                steering.shorten(self._index, depth.depth)
+        return depth.calm(True)
 
     def interrupt(self) -> None:
         """Reading the frames makes the descriptor unreadable; so the next poll does read."""
-        self._trust = 0
+        self.queue.trust = 0
 
     def unmask(self) -> None:
         """Nothing is masked."""

@@ -62,6 +62,7 @@ class UioLane:
 
     counts_filtered = True
     doorbell = None
+    queue = None
     filtered = 0
     """The chip filters by itself. It does not say how much, but nobody counts what its wire offers either: a frame that
     was not for us is not among those offered, and cannot look like a lost one."""

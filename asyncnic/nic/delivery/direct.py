@@ -41,33 +41,15 @@ class DirectDelivery:
         """See `Delivery.serve`. From a chip in this process a burst is taken in the very callback that says there is
         something to read: one turn of the loop, and no task is woken.
         """
-        self._waiting.serve = lambda: self._serve(take)
+        wakeup = self._rings.wakeup
+        wakeup.take = take
         try:
             while True:
-                take(await self.next_burst())
+                wakeup.hand(take, await self.next_burst())
         except StopAsyncIteration:
             return
         finally:
-            self._waiting.serve = None
-
-    def _serve(self, take: Callable[[Burst], None]) -> bool:
-        """Take one burst, and the rest of it behind the ring's end, while `next_burst` waits for an interrupt. Where
-        there is more on the wire the loop says so again, after whatever else is due. False: there was none, or not all
-        of it was taken: frames that stand in a ring interrupt nobody.
-        """
-        rings = self._rings
-        frames = 0
-        while (burst := rings.next_burst()) is not None:
-            frames += len(burst)
-            take(burst)
-            rings.hand_back_burst()
-            if not rings.stands():
-                if frames < rings.knobs.rx_budget:
-                    rings.idle()
-                return True
-            if rings.clock() >= burst.deadline or frames >= rings.knobs.rx_budget:
-                return False
-        return False
+            wakeup.take = None
 
     def delivered(self, lane: int) -> tuple[int, int]:
         """Frames and octets taken by the stack."""

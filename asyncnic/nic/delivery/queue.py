@@ -96,7 +96,10 @@ class QueueDelivery:
         """See `Delivery.serve`."""
         try:
             while True:
-                take(await self.next_burst())
+                burst = await self.next_burst()
+                if (show := self._rings.wakeup.show) is not None:
+                    show(burst)
+                take(burst)
         except StopAsyncIteration:
             return
 

@@ -1,7 +1,7 @@
 """The driver's walk of one receive ring: finished descriptors out, armed descriptors back, both in ring order.
 
 Style 2 descriptors only, one 2048-octet buffer each. This is not the chip's side (model.py) and touches no register.
-The walk is in bulk: the status words of many descriptors are one strided view, so a frame costs a comparison, no call.
+Whole frames, one descriptor each, are walked in bulk (hot/ring.py); what else may stand there is here.
 
 What the driver may believe of a descriptor with OWN = 0 (fact sheet 6.1, 6.3, 7.3):
 
@@ -15,7 +15,8 @@ from array import array
 from dataclasses import dataclass
 
 from asyncnic import hot
-from asyncnic.pcnet32.descriptors import BUFF, CRC, ENP, ERR, FRAM, MCNT_MASK, OFLO, OWN, STP, byte_count, hand_over
+from asyncnic.hot.ring import ReceiveSlots
+from asyncnic.pcnet32.descriptors import BUFF, CRC, ENP, ERR, FRAM, MCNT_MASK, OFLO, OWN, STP, byte_count
 from asyncnic.pcnet32.memory import DmaMemory
 
 BUFFER_SIZE = 2048
@@ -24,29 +25,9 @@ FCS = 4
 _FRAME = OWN | ERR | STP | ENP
 _WHOLE = STP | ENP
 _ENDED = ENP | ERR | BUFF
-_MESSAGE = 2  # place of RMD2 in a descriptor of style 2
 
 
-def whole_frames(words: memoryview, first: int, end: int, most: int) -> list[int]:
-    """Lengths, without FCS, of the whole frames from descriptor `first` to before `end`, up to whatever is none.
-
-    Args:
-        words: the ring, four 32-bit words a descriptor (style 2).
-        first, end: indices of descriptors.
-        most: octets of the longest frame that is no error.
-    """
-    lengths = []
-    status, counts = words[4 * first + 1 : 4 * end : 4].tolist(), words[4 * first + 2 : 4 * end : 4].tolist()
-    for word, count in zip(status, counts, strict=True):
-        length = (count & MCNT_MASK) - FCS
-        if word & _FRAME != _WHOLE or not MIN_FRAME <= length <= most:
-            break
-        lengths.append(length)
-    return lengths
-
-
-_whole_frames = hot.choose(whole_frames)
-_hand_over = hot.choose(hand_over)
+_ReceiveSlots = hot.choose(ReceiveSlots)
 
 
 @dataclass(slots=True)
@@ -91,20 +72,18 @@ class ReceiveRing:
         "_armed",
         "_bus",
         "_chained",
+        "_counters",
         "_counts",
-        "_head",
         "_in_use",
         "_max_frame",
         "_memory",
         "_offsets",
         "_scratch",
-        "_span",
         "_status",
-        "_words",
         "_zeros",
-        "counters",
         "errors",
         "size",
+        "slots",
     )
 
     def __init__(self, memory: DmaMemory, ring: int, buffers: int, scratch: int, size: int, max_frame: int) -> None:
@@ -112,18 +91,18 @@ class ReceiveRing:
         self._scratch = scratch
         self._max_frame = max_frame
         self._offsets = [buffers + i * BUFFER_SIZE for i in range(size)]
-        self._words = words = memory.words[ring // 4 : ring // 4 + 4 * size]
+        words = memory.words[ring // 4 : ring // 4 + 4 * size]
         self._bus = words[0::4]
         self._status = words[1::4]
         self._counts = words[2::4]
         self._zeros = memoryview(array("I", [0]) * size)
-        self._armed = memoryview(array("I", [OWN | byte_count(BUFFER_SIZE)]) * size)
-        self._head = 0
+        armed = OWN | byte_count(BUFFER_SIZE)
+        self._armed = memoryview(array("I", [armed]) * size)
+        self.slots = _ReceiveSlots(words, self._offsets, armed, max_frame)
         self._in_use = False  # until it was armed once, what the memory holds is nobody's
         self.size = size
-        self._span = 0  # descriptors of the frames last collected
-        self._chained = False  # whether they are one frame
-        self.counters = ReceiveCounters()
+        self._chained = 0  # descriptors of the frame last collected, where it has several
+        self._counters = ReceiveCounters()
         self.errors = {"crc": 0, "framing": 0, "overflow": 0, "buffer": 0, "length": 0}
 
     def arm_all(self) -> None:
@@ -133,14 +112,19 @@ class ReceiveRing:
         """
         if self._in_use:
             wiped = self.finished()
-            self.counters.seen += wiped
-            self.counters.reset += wiped
+            self.slots.seen += wiped
+            self._counters.reset += wiped
         self._in_use = True
         self._bus[:] = memoryview(array("I", [self._memory.bus + offset for offset in self._offsets]))
         self._counts[:] = self._zeros
         self._status[:] = self._armed
-        self._head = 0
-        self._span = 0
+        self.slots.head = self.slots.span = self._chained = 0
+
+    @property
+    def counters(self) -> ReceiveCounters:
+        """What the walk has passed, and what it lost."""
+        self._counters.seen = self.slots.seen
+        return self._counters
 
     def collect(self, limit: int) -> tuple[list[int], list[int]]:
         """Offsets and lengths of up to `limit` finished frames, in order; nothing is handed back yet.
@@ -148,18 +132,14 @@ class ReceiveRing:
         Error units in front of them are counted and handed back at once. Frames never wrap over the ring's end: those
         behind it come with the next call.
         """
+        slots = self.slots
         for _ in range(self.size):  # a card that returns errors as fast as they are dropped must not hold us here
-            head = self._head
-            word = self._status[head]
-            if word & OWN:
-                return [], []
-            lengths = _whole_frames(self._words, head, min(head + limit, self.size), self._max_frame)
-            if lengths:
-                self._span = count = len(lengths)
-                self._chained = False
-                return self._offsets[head : head + count], lengths
-            if word & _FRAME == _WHOLE:
-                self._drop_length((self._counts[head] & MCNT_MASK) - FCS)
+            self._chained = 0
+            found = slots.collect(limit)
+            if slots.span or not slots.stands():
+                return found
+            if self._status[slots.head] & _FRAME == _WHOLE:
+                self._drop_length((self._counts[slots.head] & MCNT_MASK) - FCS)
                 continue
             frame = self._exception()
             if frame is not None:
@@ -168,19 +148,17 @@ class ReceiveRing:
 
     def leave(self, taken: int) -> None:
         """End the burst: hand the first `taken` of the frames last collected back. The rest is collected again."""
-        if taken:
-            self.counters.seen += taken
-            self._hand_back(self._span if self._chained else taken)
-        self._span = 0
+        if self._chained and taken:
+            self.slots.seen += 1
+            self.slots.hand_back(self._chained)
+            taken = 0
+        self._chained = 0
+        self.slots.leave(taken)
 
     def filter_out(self) -> None:
         """Count the first frame last collected as filtered and hand it back."""
-        self.counters.filtered += 1
+        self._counters.filtered += 1
         self.leave(1)
-
-    def stands(self) -> bool:
-        """Whether the descriptor at the head is no longer the card's."""
-        return not self._status[self._head] & OWN
 
     def finished(self) -> int:
         """Finished units in the ring: what `collect` will find, with what the burst in hand has not handed back."""
@@ -195,14 +173,15 @@ class ReceiveRing:
 
         QEMU's chip does that after its ring was full (fact sheet 11, Q6). What it jumped is armed and stays the card's.
         """
-        if self._status == self._armed or self._span or not self._status[self._head] & OWN:
+        slots = self.slots
+        if self._status == self._armed or slots.span or slots.stands():
             return False
         for step in range(1, self.size):
-            index = (self._head + step) & (self.size - 1)
+            index = (slots.head + step) & (self.size - 1)
             word = self._status[index]
             if not word & OWN and word & _ENDED:
-                self._head = index
-                self.counters.resyncs += 1
+                slots.head = index
+                self._counters.resyncs += 1
                 return True
         return False
 
@@ -213,27 +192,16 @@ class ReceiveRing:
     @property
     def head(self) -> int:
         """Index of the descriptor that the walk looks at next."""
-        return self._head
-
-    def _hand_back(self, descriptors: int) -> None:
-        """MCNT cleared, then OWN, each in ring order (fact sheet 6.3)."""
-        head = self._head
-        end = head + descriptors
-        if end > self.size:
-            self._hand_back(self.size - head)
-            self._hand_back(end - self.size)
-            return
-        _hand_over(self._words, head, end, _MESSAGE, self._zeros, self._armed)
-        self._head = end & (self.size - 1)
+        return self.slots.head
 
     def _drop_length(self, length: int) -> None:
-        self.counters.seen += 1
+        self.slots.seen += 1
         if length < MIN_FRAME:
-            self.counters.length += 1
+            self._counters.length += 1
             self.errors["length"] += 1
         else:
-            self.counters.oversize += 1
-        self._hand_back(1)
+            self._counters.oversize += 1
+        self.slots.hand_back(1)
 
     def _exception(self) -> tuple[list[int], list[int]] | None:
         """Deal with what stands at the head and is no whole frame.
@@ -247,13 +215,13 @@ class ReceiveRing:
         if last & (ERR | BUFF):
             self._count_error(last)
         elif not (first & STP and last & ENP):
-            self.counters.no_start += 1
+            self._counters.no_start += 1
         else:
             frame = self._join(len(unit))
             if frame is not None:
                 return frame
-        self.counters.seen += 1
-        self._hand_back(len(unit))
+        self.slots.seen += 1
+        self.slots.hand_back(len(unit))
         return None
 
     def _unit(self) -> tuple[list[int], bool]:
@@ -263,7 +231,7 @@ class ReceiveRing:
         """
         unit: list[int] = []
         for step in range(self.size):
-            word = self._status[(self._head + step) & (self.size - 1)]
+            word = self._status[(self.slots.head + step) & (self.size - 1)]
             if word & OWN:
                 return unit, False
             if unit and word & STP:
@@ -275,10 +243,10 @@ class ReceiveRing:
 
     def _count_error(self, word: int) -> None:
         if word & BUFF:
-            self.counters.buffer += 1
+            self._counters.buffer += 1
             self.errors["buffer"] += 1
             return
-        self.counters.error_descriptor += 1
+        self._counters.error_descriptor += 1
         if word & OFLO and not word & ENP:
             self.errors["overflow"] += 1
         elif word & FRAM:
@@ -288,23 +256,23 @@ class ReceiveRing:
 
     def _join(self, descriptors: int) -> tuple[list[int], list[int]] | None:
         """Put a frame of several buffers together in the scratch buffer, or count why it cannot be."""
-        last = (self._head + descriptors - 1) & (self.size - 1)
+        last = (self.slots.head + descriptors - 1) & (self.size - 1)
         total = self._counts[last] & MCNT_MASK
         length = total - FCS
         if length < MIN_FRAME or not (descriptors - 1) * BUFFER_SIZE < total <= descriptors * BUFFER_SIZE:
-            self.counters.length += 1
+            self._counters.length += 1
             self.errors["length"] += 1
             return None
         if length > self._max_frame:
-            self.counters.oversize += 1
+            self._counters.oversize += 1
             return None
         octets = self._memory.octets
         for step in range(descriptors):
-            source = self._offsets[(self._head + step) & (self.size - 1)]
+            source = self._offsets[(self.slots.head + step) & (self.size - 1)]
             done = step * BUFFER_SIZE
             part = max(0, min(BUFFER_SIZE, length - done))
             target = self._scratch + done
             octets[target : target + part] = octets[source : source + part]
-        self._span = descriptors
-        self._chained = True
+        self._chained = descriptors
+        self.slots.span = 1
         return [self._scratch], [length]

@@ -9,11 +9,11 @@ its transmit ring on TDMD, and when `poll` is called.
 
 from collections.abc import Callable
 
+from asyncnic.hot.reader import Read
 from asyncnic.hot.wire import Line
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.model.core import ChipCounters, Core
-from asyncnic.pcnet32.model.direct_reader import Read
 from asyncnic.pcnet32.model.quirks import SILICON, Quirks
 from asyncnic.pcnet32.model.receive import ReceiveUnit
 from asyncnic.pcnet32.model.register_file import Registers
@@ -34,20 +34,20 @@ class Am79C970A:
     No register write, descriptor or frame raises or takes unbounded time.
     """
 
-    __slots__ = ("_aprom", "_core", "_rap", "_receiver", "_registers", "_transmitter", "counters", "memory", "quirks")
+    __slots__ = ("_aprom", "_rap", "_registers", "_transmitter", "core", "counters", "memory", "quirks", "receiver")
 
     def __init__(
         self, memory: DmaMemory, mac: bytes, wire_send: Callable[[memoryview], bool], quirks: Quirks = SILICON
     ) -> None:
         self.memory = memory
         self.quirks = quirks
-        self._core = Core(memory, quirks)
-        self.counters: ChipCounters = self._core.counters
-        self._receiver = ReceiveUnit(self._core)
-        self._transmitter = Transmitter(self._core, self._receiver, wire_send)
+        self.core = Core(memory, quirks)
+        self.counters: ChipCounters = self.core.counters
+        self.receiver = ReceiveUnit(self.core)
+        self._transmitter = Transmitter(self.core, self.receiver, wire_send)
         self._aprom = bytearray(mac.ljust(9, b"\0") + b"\x11\0\0\0\0WW")  # section 2.3
         self._aprom[12:14] = sum(self._aprom).to_bytes(2, "little")
-        self._registers = Registers(self._core, self._receiver, self._transmitter, self._aprom)
+        self._registers = Registers(self.core, self.receiver, self._transmitter, self._aprom)
         self.hard_reset()
 
     # The wire.
@@ -69,7 +69,7 @@ class Am79C970A:
     @property
     def silent(self) -> bool:
         """Whether the last `fill` or `drain` ended because `read` had no more frames."""
-        return self._receiver.silent
+        return self.receiver.silent
 
     def fill(self, read: Read, limit: int) -> int:
         """Take frames off the wire only as long as there are descriptors for them; the others stay where they are.
@@ -81,7 +81,7 @@ class Am79C970A:
         Returns the frames read, filtered ones included. Nothing is read while the receiver is off. MCNT counts the 4
         octets of the FCS; what they hold is undefined.
         """
-        taken = self._receiver.fill(read, limit)
+        taken = self.receiver.fill(read, limit)
         self._after_wire()
         return taken
 
@@ -91,37 +91,37 @@ class Am79C970A:
         Frames without a descriptor are dropped with MISS and CSR112, and with the receiver off all of them silently.
         Arguments and result as for `fill`.
         """
-        taken = self._receiver.drain(read, limit)
+        taken = self.receiver.drain(read, limit)
         self._after_wire()
         return taken
 
     def receive(self, frame: bytes | bytearray | memoryview) -> None:
         """Take one frame (0 to 65535 octets, no FCS) that was on the wire."""
-        self._receiver.receive(frame)
+        self.receiver.receive(frame)
         self._after_wire()
 
     def _after_wire(self) -> None:
         if self.quirks.polls_on_access:
             self._look_around()
-        elif not self._core.interrupt_line:  # what comes off the wire adds causes, and takes none away
-            self._core.update_interrupt()
+        elif not self.core.interrupt_line:  # what comes off the wire adds causes, and takes none away
+            self.core.update_interrupt()
 
     def demand(self) -> None:
         """The driver's doorbell: as a write of CSR0 that sets TDMD and leaves INEA as it is, on silicon."""
-        core = self._core
+        core = self.core
         core.csr[reg.CSR_STATUS] |= reg.CSR0_TDMD
         self._transmitter.look()
         if not core.interrupt_line:  # what is sent adds causes, and takes none away
             core.update_interrupt()
 
     def _look_around(self) -> None:
-        if self._core.csr[reg.CSR_STATUS] & reg.CSR0_TDMD:
+        if self.core.csr[reg.CSR_STATUS] & reg.CSR0_TDMD:
             self._transmitter.look()
         self.poll()
 
     def poll(self) -> None:
         """What the chip's poll timer does some 500 times a second: look at the transmit ring, unless TXDPOLL."""
-        core = self._core
+        core = self.core
         halted = core.csr[reg.CSR_STATUS] & reg.CSR0_STOP or core.csr[reg.EXTENDED_CONTROL] & reg.CSR5_SPND
         if not (halted or core.csr[reg.FEATURES] & reg.CSR4_TXDPOLL) and self._transmitter.has_work():
             self._transmitter.look()
@@ -130,11 +130,11 @@ class Am79C970A:
     @property
     def link_up(self) -> bool:
         """Whether there is a wire: BCR4 shows it; without, frames sent come back with LCAR and none is received."""
-        return self._core.link_up
+        return self.core.link_up
 
     @link_up.setter
     def link_up(self, up: bool) -> None:
-        self._core.link_up = up
+        self.core.link_up = up
 
     # The bus.
 
@@ -146,30 +146,30 @@ class Am79C970A:
     @property
     def bus_master(self) -> bool:
         """PCI command bit 2: without it the chip cannot reach memory."""
-        return self._core.bus_master
+        return self.core.bus_master
 
     @bus_master.setter
     def bus_master(self, on: bool) -> None:
-        self._core.bus_master = on
+        self.core.bus_master = on
 
     @property
     def interrupt_line(self) -> bool:
         """Level of INTA#: True when asserted."""
-        return self._core.interrupt_line
+        return self.core.interrupt_line
 
     @property
     def on_interrupt(self) -> Callable[[bool], None] | None:
         """Called with the new level whenever the interrupt line changes."""
-        return self._core.on_interrupt
+        return self.core.on_interrupt
 
     @on_interrupt.setter
     def on_interrupt(self, callback: Callable[[bool], None] | None) -> None:
-        self._core.on_interrupt = callback
+        self.core.on_interrupt = callback
 
     def read(self, offset: int, width: int) -> int:
         """Read `width` octets of the register window; all ones for a width or offset the mode lacks (section 2)."""
         self._on_access(offset, width)
-        wide = bool(self._core.bcr[reg.BCR_BURST_CONTROL] & reg.BCR18_DWIO)
+        wide = bool(self.core.bcr[reg.BCR_BURST_CONTROL] & reg.BCR18_DWIO)
         ones = (1 << 8 * width) - 1
         if offset < reg.APROM_SIZE:
             return (
@@ -189,13 +189,13 @@ class Am79C970A:
                 value = 0
             elif offset == (reg.DWIO_BDP if wide else reg.WIO_BDP):
                 value = self._registers.read_bcr(self._rap)
-        self._core.update_interrupt()
+        self.core.update_interrupt()
         return value & ones
 
     def write(self, offset: int, width: int, value: int) -> None:
         """Write `width` octets of the register window; nothing happens at a width or offset that this mode lacks."""
         self._on_access(offset, width)
-        bcr = self._core.bcr
+        bcr = self.core.bcr
         wide = bool(bcr[reg.BCR_BURST_CONTROL] & reg.BCR18_DWIO)
         if offset < reg.APROM_SIZE:
             if bcr[reg.BCR_MISCELLANEOUS] & reg.BCR2_APROMWE and self._aprom_answers(offset, width, wide):
@@ -211,7 +211,7 @@ class Am79C970A:
             bcr[reg.BCR_BURST_CONTROL] |= reg.BCR18_DWIO
             if not self.quirks.dwio_by_bcr18:
                 self._registers.write_csr(self._rap, value & 0xFFFF)
-        self._core.update_interrupt()
+        self.core.update_interrupt()
 
     def _on_access(self, offset: int, width: int) -> None:
         if self.quirks.polls_on_access and offset >= reg.APROM_SIZE and width > 1:

@@ -2,20 +2,18 @@
 
 Two ways lead through it. `receive` is the chip as the data sheet has it: one whole frame, any descriptor style,
 chaining, every error. `fill` is the same for the usual case, many frames at a time: the wire writes straight into the
-buffers of descriptors that are armed exactly as they were the last time round, which one comparison of ring words
-tells, and their words are written back as a vector. Whatever is not usual, `fill` hands to the first way. Nothing here
-answers register accesses or transmits.
+buffers of descriptors that are armed exactly as they were the last time round (hot/reader.py). Whatever is not usual,
+`fill` hands to the first way. Nothing here answers register accesses or transmits.
 """
 
-from array import array
 from zlib import crc32
 
 from asyncnic import hot
+from asyncnic.hot.reader import MIN_FRAME, FrameReader, Read
 from asyncnic.pcnet32 import descriptors as desc
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.address_filter import REJECTED, AddressFilter
 from asyncnic.pcnet32.model.core import BusFault, Core
-from asyncnic.pcnet32.model.direct_reader import MIN_FRAME, DirectReader, Read
 from asyncnic.pcnet32.model.quirks import SILICON
 
 MAX_FRAME = 65535  # what a TAP can give
@@ -24,8 +22,7 @@ FAST_BUFFER = 1522  # a descriptor's buffer must hold any tagged Ethernet frame 
 _MATCH = desc.PAM | desc.LAFM | desc.BAM
 _COMPLETE = desc.STP | desc.ENP
 _NO_FCS = bytes(desc.FCS_SIZE)
-_DirectReader = hot.choose(DirectReader)
-_hand_over = hot.choose(desc.hand_over)
+_FrameReader = hot.choose(FrameReader)
 
 
 class ReceiveUnit:
@@ -34,19 +31,7 @@ class ReceiveUnit:
     `silent` says whether the last `fill` or `drain` ended because the wire had no more frames.
     """
 
-    __slots__ = (
-        "_armed",
-        "_armed_quads",
-        "_core",
-        "_direct",
-        "_filter",
-        "_finished",
-        "_ring",
-        "_ring_quads",
-        "_scratch",
-        "_slots",
-        "silent",
-    )
+    __slots__ = ("_core", "_filter", "_ring", "_scratch", "_slots", "reader", "silent")
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -69,31 +54,33 @@ class ReceiveUnit:
         if start < 0 or start % 16:
             words = start = 0
         self._ring = core.memory.words[start // 4 : start // 4 + words]
-        self._ring_quads = core.memory.quads[start // 8 : start // 8 + words // 2]
-        self._armed = memoryview(array("I", bytes(4 * words)))
-        self._armed_quads = self._armed.cast("B").cast("Q") if words else self._armed
-        self._finished = memoryview(array("I", bytes(words)))
         self._slots = words // 4
-        self._direct = _DirectReader(core.memory, self._slots, self._filter)
+        message = 0 if core.style == reg.STYLE_PCNET_PCI_2 else 2
+        self.reader = _FrameReader(core, self._ring, message, self._filter)
 
     # Many frames.
 
     def fill(self, read: Read, limit: int) -> int:
         """Read up to `limit` frames off the wire into descriptors; see `Am79C970A.fill`."""
-        core = self._core
+        reader = self.reader
         taken = 0
         self.silent = False
-        direct = bool(self._slots) and core.bus_master and not core.csr[reg.FEATURES] & reg.CSR4_ASTRP_RCV
-        while taken < limit and not self.silent and self._accepting():
-            slot = core.rx_length - core.rx_count
-            end = self._armed_run(slot, min(slot + limit - taken, core.rx_length)) if direct else slot
-            if end > slot:
-                taken += self._fill_run(read, slot, end, limit - taken)
+        while True:
+            taken += reader.fill(read, limit - taken)
+            self.silent = reader.silent
+            if reader.size:
+                self.take_large()
+                taken += 1
+            elif self.silent or taken >= limit or not self._accepting():
+                return taken
+            elif reader.receiving() and self._learn_run(limit - taken):
+                continue
             elif self._ready():
                 taken += self._read_one(read)
             else:
-                break
-        return taken
+                return taken
+            if self.silent or taken >= limit:
+                return taken
 
     def drain(self, read: Read, limit: int) -> int:
         """Read up to `limit` frames off the wire, whether there are descriptors or not; see `Am79C970A.drain`."""
@@ -102,19 +89,24 @@ class ReceiveUnit:
             taken += self._read_one(read)
         return taken
 
-    def _armed_run(self, slot: int, end: int) -> int:
-        """Descriptors `slot` up to the returned one are the card's, and their buffers can be read into directly."""
-        if self._ring_quads[2 * slot : 2 * end] == self._armed_quads[2 * slot : 2 * end]:
-            return end
-        ring, armed = self._ring, self._armed
-        while slot < end:
-            word = 4 * slot
-            if not ring[word + 1] & desc.OWN:
-                break
-            if ring[word : word + 4] != armed[word : word + 4] and not self._learn(slot):
-                break
-            slot += 1
-        return slot
+    def take_large(self) -> None:
+        """Take the frame that `reader` left in the current buffer: there is no room for its FCS, so that the chip would
+        chain; or the wire cut it to the buffer.
+        """
+        reader = self.reader
+        view = reader.view(self._core.rx_length - self._core.rx_count)
+        self.receive(bytes(view[: reader.size]), cut=reader.size == len(view))
+
+    def _learn_run(self, limit: int) -> int:
+        """Take down how the descriptors from the chip's place on, up to `limit`, are armed. Returns how many could be
+        taken down: are the chip's, with buffers to read into directly.
+        """
+        core = self._core
+        first = core.rx_length - core.rx_count
+        for slot in range(first, min(first + limit, core.rx_length)):
+            if not self._ring[4 * slot + 1] & desc.OWN or not self._learn(slot):
+                return slot - first
+        return min(limit, core.rx_length - first)
 
     def _learn(self, slot: int) -> bool:
         """Take down how a descriptor is armed. False when its buffer is not one to read into directly."""
@@ -125,41 +117,9 @@ class ReceiveUnit:
         start = core.reach(address, size)
         if size < FAST_BUFFER or start < 0 or start % 8:
             return False
-        self._armed[word : word + 4] = words
-        self._direct.learn(slot, start, size)
-        self._finished[slot] = words[1] & ~(desc.OWN | _MATCH) | _COMPLETE | self._filter.own_flags
+        finished = words[1] & ~(desc.OWN | _MATCH) | _COMPLETE | self._filter.own_flags
+        self.reader.learn(slot, start, size, finished)
         return True
-
-    def _fill_run(self, read: Read, first: int, end: int, limit: int) -> int:
-        """Read frames into the armed descriptors `first` to `end`. Returns how many were read."""
-        core, direct = self._core, self._direct
-        slot = direct.read(read, first, end, limit)
-        stored, filtered = slot - first, direct.filtered
-        self.silent = direct.silent
-        if stored:
-            self._give_back(first, slot, direct.odd)
-        tally = core.counters
-        tally.stored += stored
-        tally.filtered += filtered
-        tally.read += stored + filtered
-        if direct.size:  # no room for the FCS, so that the chip would chain; or the wire cut the frame to the buffer
-            view = direct.view(slot)
-            self.receive(bytes(view[: direct.size]), cut=direct.size == len(view))
-            return stored + filtered + 1
-        return stored + filtered
-
-    def _give_back(self, first: int, end: int, odd: list[tuple[int, int]]) -> None:
-        """Return descriptors, the words with OWN last. `odd` has slot and flags of frames not for the own address."""
-        core = self._core
-        finished = self._finished[first:end]
-        if odd:
-            finished = memoryview(array("I", finished))
-            for slot, flags in odd:
-                finished[slot - first] = finished[slot - first] & ~_MATCH | flags
-        message = 0 if core.style == reg.STYLE_PCNET_PCI_2 else 2
-        _hand_over(self._ring, first, end, message, self._direct.counts[first:end], finished)
-        core.rx_count = core.rx_length - end or core.rx_length
-        core.csr[reg.CSR_STATUS] |= reg.CSR0_RINT
 
     def _read_one(self, read: Read) -> int:
         """Read one frame aside and take it as the chip would. Returns how many were read: 1, or 0 when silent."""

@@ -9,11 +9,11 @@ sent frame by frame as the data sheet has it.
 from collections.abc import Callable
 
 from asyncnic import hot
+from asyncnic.hot.reader import MIN_FRAME
 from asyncnic.hot.wire import FrameWriter, Line
 from asyncnic.pcnet32 import descriptors as desc
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.model.core import BusFault, Core
-from asyncnic.pcnet32.model.direct_reader import MIN_FRAME
 from asyncnic.pcnet32.model.quirks import SILICON
 from asyncnic.pcnet32.model.receive import EMULATOR_MAX_FRAME, MAX_FRAME, ReceiveUnit
 

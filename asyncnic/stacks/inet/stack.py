@@ -14,10 +14,10 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TypeVar
 
 from asyncnic import hot
+from asyncnic.hot.flows import DatagramInput
 from asyncnic.hot.segments import SegmentReader
 from asyncnic.hot.transmit import TransmitSlots
 from asyncnic.nic.burst import Burst
-from asyncnic.stacks.inet import fast
 from asyncnic.stacks.inet.addresses import ALL_NODES, is_multicast
 from asyncnic.stacks.inet.endpoint import Endpoint, parse_address
 from asyncnic.stacks.inet.ethernet import ARP, IPV4, IPV6, Link, is_station, multicast_mac, parse
@@ -36,10 +36,8 @@ from asyncnic.stacks.inet.udp import WILDCARDS, PortKeeper, Udp
 FLOW_LIFETIME = 30.0
 """Seconds after which every flow takes the slow way once, so that routers' MAC addresses stay true."""
 
-_udp_burst = hot.choose(fast.udp_burst)
+_DatagramInput = hot.choose(DatagramInput)
 _SegmentReader = hot.choose(SegmentReader)
-_DELIVERED, _TCP_DELIVERED = Outcome.UDP_DELIVERED.value, Outcome.TCP_DELIVERED.value
-"""Looked up once for all: a member of an enumeration is dear to find."""
 NO_HOSTS = AnyHosts()
 _P = TypeVar("_P", bound=asyncio.DatagramProtocol)
 
@@ -121,6 +119,20 @@ class Inet(TcpApi):
         self.udp.factory_failed = self._handler_raised
         super().__init__(tcp_host, {4: self.v4.addresses, 16: self.v6.addresses}, clock)
         self._segments = _SegmentReader(mac, tcp_host.connections, expected, partial(took, tcp_host.touched))
+        known: Callable[[Burst], None] = _DatagramInput(
+            mac,
+            self.udp.flows,
+            self._counts,
+            Outcome.UDP_DELIVERED,
+            self._slow,
+            self._datagram_raised,
+            tcp_host.touched,
+            lambda: tcp_host.flush(clock()),  # TCP hands on what came in the burst, while its memory is good
+        )
+        self.input = known
+        """Take frames until none is left or the burst's deadline has passed. `burst.taken` says how many.
+
+        No frame's octets raise. Of what an application raises, only SystemExit and KeyboardInterrupt come through."""
 
     def _forget_ways(self) -> None:
         """Where frames go, or where they come from, may have changed."""
@@ -205,57 +217,30 @@ class Inet(TcpApi):
         for endpoint in list(self._waiting):
             endpoint.abort()
 
-    def input(self, burst: Burst) -> None:
-        """Take frames until none is left or the burst's deadline has passed. `burst.taken` says how many.
-
-        No frame's octets raise. Of what an application raises, only SystemExit and KeyboardInterrupt come through.
+    def _slow(self, burst: Burst) -> bool:
+        """Take the frame at `burst.taken`, and with data of TCP those that follow it. False: the time is up, or nothing
+        is left.
         """
+        counts, taken = self._counts, burst.taken
+        if self.tcp.connections:
+            more = self._segments.read(burst)
+            counts[Outcome.TCP_DELIVERED] += burst.taken - taken
+            self.tcp.counters.segments_in += burst.taken - taken
+            if not more or burst.taken > taken:
+                return more
+        start, length = burst.offsets[taken], burst.lengths[taken]
+        burst.taken += 1
+        frame = burst.memory[start : start + length]
         try:
-            self._input(burst)
-        finally:  # TCP hands on what came in the burst, while its memory is good
-            self.tcp.flush(self._clock())
-
-    def _input(self, burst: Burst) -> None:
-        counts, flows, mac, total = self._counts, self.udp.flows, self.mac, len(burst)
-        tcp, connections = self.tcp, self.tcp.connections
-        while burst.taken < total:
-            before = burst.taken
-            try:
-                more = _udp_burst(burst, mac, flows)
-            except BaseException as error:
-                counts[_DELIVERED] += burst.taken - before - 1
-                counts[Outcome.UDP_HANDLER_ERROR] += 1
-                burst.ends[burst.taken - 1] = ENDS[Outcome.UDP_HANDLER_ERROR]
-                self._handler_raised(error)
-                if burst.clock() >= burst.deadline:
-                    return
-                continue
-            counts[_DELIVERED] += burst.taken - before
-            if not more:
-                return
-            if connections:
-                before = burst.taken
-                more = self._segments.read(burst)
-                counts[_TCP_DELIVERED] += burst.taken - before
-                tcp.counters.segments_in += burst.taken - before
-                if not more:
-                    return
-                if burst.taken > before:
-                    continue
-            start, length = burst.offsets[burst.taken], burst.lengths[burst.taken]
-            burst.taken += 1
-            frame = burst.memory[start : start + length]
-            try:
-                outcome = self._frame(frame)
-                counts[outcome] += 1
-                burst.ends[burst.taken - 1] = ENDS[outcome]
-            except (SystemExit, KeyboardInterrupt):
-                counts[Outcome.UDP_HANDLER_ERROR] += 1
-                raise
-            if self._pass_on is not None and outcome in PASSED_ON:
-                self._pass_on(frame)
-            if burst.clock() >= burst.deadline:
-                return
+            outcome = self._frame(frame)
+            counts[outcome] += 1
+            burst.ends[taken] = ENDS[outcome]
+        except (SystemExit, KeyboardInterrupt):
+            counts[Outcome.UDP_HANDLER_ERROR] += 1
+            raise
+        if self._pass_on is not None and outcome in PASSED_ON:
+            self._pass_on(frame)
+        return burst.clock() < burst.deadline
 
     async def create_datagram_endpoint(
         self,
@@ -381,6 +366,12 @@ class Inet(TcpApi):
     def _changed(self, address: str, state: str, claimant: str) -> None:
         self.udp.flows.clear()
         self._tell_changed(address, state, claimant)
+
+    def _datagram_raised(self, burst: Burst, error: BaseException) -> None:
+        """What the handler of the frame before `burst.taken` raised, which the fast way told it."""
+        self._counts[Outcome.UDP_HANDLER_ERROR] += 1
+        burst.ends[burst.taken - 1] = ENDS[Outcome.UDP_HANDLER_ERROR]
+        self._handler_raised(error)
 
     def _handler_raised(self, error: BaseException) -> None:
         """The fast way's handlers are told apart from the transport for speed, so the context names the error alone."""

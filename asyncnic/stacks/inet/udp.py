@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sized
 from typing import Any, Protocol
 
 from asyncnic import hot
+from asyncnic.hot.flows import Flows
 from asyncnic.hot.transmit import Sender, Template, TransmitSlots, Way
 from asyncnic.stacks.inet.checksum import pseudo_sum, sound, word_sum
-from asyncnic.stacks.inet.fast import Flows
 from asyncnic.stacks.inet.outcomes import Outcome, Totals
 from asyncnic.stacks.inet.packet import UDP, UDP_HEADER, IpLayer, Packet, Sent
 from asyncnic.stacks.inet.peer import Address, Peer, Route
@@ -107,7 +107,7 @@ class Udp:
         slots: where datagrams go whose way is known; None: all go the slow way.
         held: frames that wait for room on the link; they go first.
 
-    `flows` is what the fast way in knows (fast.py): bounded, and emptied whenever an endpoint opens, closes or changes.
+    `flows` is what the fast way in (hot/flows.py) knows: bounded, emptied whenever an endpoint opens, closes, changes.
     The ways out (hot/transmit.py) are bounded too, and forgotten whenever one of them may have changed.
     """
 

@@ -10,8 +10,9 @@ import pytest
 from asyncnic.devices import open_device
 from asyncnic.devices.device import NEVER, DeviceOptions, WireCounters
 from asyncnic.devices.tap.device import TapDevice
-from asyncnic.devices.tap.lane import PATIENCE
 from asyncnic.errors import DeviceError, PrivilegeError
+from asyncnic.hot.queue import PATIENCE
+from asyncnic.lanes.program import LEFT
 from asyncnic.lanes.steering import QUEUE_SLACK, LaneSteering
 from asyncnic.linux import tun
 from asyncnic.linux.link import state
@@ -289,13 +290,13 @@ async def test_a_poll_that_trusts_the_count_is_not_fooled_for_long(tap_name: str
         assert control.poll(64) == 0
         wire = Wire(tap_name)
         wire.send(MAC + PING4[6:])
-        nic.device._queues.steering.frames_read(0, 1)  # type: ignore[attr-defined]
+        nic.device._queues.steering.words_of(0)[LEFT] += 1  # type: ignore[attr-defined]
         polls = 1
         while not control.poll(64):
             polls += 1
         assert polls == PATIENCE + 1
         wire.send(MAC + PING4[6:])
-        nic.device._queues.steering.frames_read(0, 1)  # type: ignore[attr-defined]
+        nic.device._queues.steering.words_of(0)[LEFT] += 1  # type: ignore[attr-defined]
         control.interrupt()
         assert control.poll(64) == 1, "an interrupt is not doubted"
         wire.close()
