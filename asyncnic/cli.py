@@ -28,6 +28,7 @@ COMMANDS = {
     "ring": "Show the descriptors of a running service.",
     "regs": "Show the chip's registers of a running service.",
     "sockets": "Show the endpoints and connections of a running service.",
+    "announce": "Have a running service announced by BGP while it is ready.",
     "bind": "Hand a PCI NIC to uio_pci_generic.",
     "unbind": "Give a PCI NIC back to the kernel's driver.",
     "completion": "Print the completion script of a shell.",

@@ -34,6 +34,8 @@ class ServiceAddress:
     url: str
     cacert: Path | None = None
     control: Path | None = None
+    timeout: float = TIMEOUT
+    """Seconds without an octet after which the service counts as hung."""
 
     @property
     def shown(self) -> str:
@@ -77,7 +79,7 @@ class ServiceAddress:
             Failed: as for `get_json`, or the service went away in the middle.
         """
         try:
-            with self._open(path, None if patient else TIMEOUT, put) as response:
+            with self._open(path, None if patient else self.timeout, put) as response:
                 while piece := response.read1(65536):
                     yield piece
         except urllib.error.HTTPError as error:

@@ -264,3 +264,11 @@ def shown(value: object) -> str:
         text = "" if value is None else redacted(str(value))
     text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
     return (text if len(text) <= 80 else text[:77] + "...") or '""'
+
+
+def route(value: object) -> str:
+    """An address or a prefix, as a prefix: "198.51.100.1" is "198.51.100.1/32"."""
+    try:
+        return str(ipaddress.ip_network(str(value)))
+    except ValueError:
+        raise ValueError("must be an address or a prefix, like 198.51.100.1 or 198.51.100.0/24") from None
