@@ -94,11 +94,18 @@ class TestSystemd:
         (drain,) = re.findall(r"^Environment=ASYNCNIC_DRAIN=(\w+)$", UNIT.read_text(), re.MULTILINE)
         pod = manifest("daemonset.yaml")["spec"]["template"]["spec"]
         compose = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]["asyncnic"]
+        deployment = DEPLOY / "kubernetes-service" / "deployment.yaml"
         waits = {
             "systemd": (duration(drain), duration(unit)),
             "Kubernetes": (
                 load({}, {}, KUBERNETES / "asyncnic.toml").drain,
                 float(pod["terminationGracePeriodSeconds"]),
+            ),
+            "Kubernetes, pods behind a load balancer": (
+                load({}, {}, DEPLOY / "kubernetes-service" / "asyncnic.toml").drain,
+                float(
+                    yaml.safe_load(deployment.read_text())["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+                ),
             ),
             "Compose": (duration(compose["environment"]["ASYNCNIC_DRAIN"]), duration(compose["stop_grace_period"])),
         }
