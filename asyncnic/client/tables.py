@@ -146,5 +146,12 @@ def sockets(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def sources(found: Sequence[Mapping[str, Any]]) -> str:
+    """All of /api/v1/sources: who sends the most, his share of the last seconds, and what the limit has dropped."""
+    rows = [("Share", "Dropped", "Source")]
+    rows += [(f"{one['share']:.1%}", str(one["dropped"]), one["source"]) for one in found]
+    return "\n".join(f"{share:>7}  {dropped:>12}  {source}" for share, dropped, source in rows)
+
+
 def _detail(name: str, value: float | str) -> str:
     return f"{name}:{value * 1000:.3f}ms" if name in _TIMES and not isinstance(value, str) else f"{name}:{value}"

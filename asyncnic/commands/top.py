@@ -27,7 +27,8 @@ _ESCAPES |= {sequence.replace(b"[", b"O"): key for sequence, key in _ESCAPES.ite
 
 @click.command()
 @control_options
-def command(endpoint: ServiceAddress) -> None:
+@click.option("--sources", is_flag=True, help="show who sends the most instead")
+def command(endpoint: ServiceAddress, sources: bool) -> None:
     """Watch a running service: where every frame goes, how loaded it is, and its knobs, which keys turn. They do so on
     the service's control socket, or over HTTP where --enable-lifecycle allows it.
 
@@ -37,6 +38,9 @@ def command(endpoint: ServiceAddress) -> None:
         raise Failed("top needs a terminal: use `asyncnic stats --watch`, or --json for a program")
     from asyncnic.client.top import View
 
+    if sources:
+        _watch_sources(endpoint)
+        return
     _watch(endpoint, View(endpoint.get_json("/api/v1/stats")))
 
 
@@ -60,6 +64,23 @@ def _watch(endpoint: ServiceAddress, view: "View") -> None:
                 due = time.monotonic() + INTERVAL
                 _read(endpoint, view)
             live.update(view.render(), refresh=True)
+
+
+def _watch_sources(endpoint: ServiceAddress) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from asyncnic.client.tables import sources
+
+    def shown() -> str:
+        return sources(endpoint.get_json("/api/v1/sources"))
+
+    with _keys() as file, Live(shown(), console=Console(), screen=True, auto_refresh=False) as live:
+        while True:
+            ready, _, _ = select.select([file], [], [], INTERVAL)
+            if ready and "q" in keys(os.read(file, 64)):
+                return
+            live.update(shown(), refresh=True)
 
 
 def _read(endpoint: ServiceAddress, view: "View") -> None:

@@ -22,12 +22,13 @@ cdef class WakeUp:
     cdef public Py_ssize_t current
     cdef readonly Burst burst
     cdef readonly Py_ssize_t count
-    cdef public object take, show, otherwise, failed, heads
+    cdef public object take, show, otherwise, failed, heads, sources
     cdef public bint waits
     cdef public unsigned long long bursts, budget_frames, budget_time, interrupts
     cdef readonly Histogram burst_frames, delivery_seconds
     cdef readonly dict watched
     cdef object _life, _kick, _new_turns, _weights, _turns, _budget
+    cdef tuple _judged
     cdef TransmitSlots _transmit
     cdef bint _system_clock, _usual
     cdef double _start, _budget_start
@@ -38,8 +39,11 @@ cdef class WakeUp:
     @cython.locals(budget=Py_ssize_t, drains=bint, counted=double, index=Py_ssize_t, served=ServedLane, found=tuple)
     @cython.locals(lengths=list, now=double)
     cpdef Burst next_burst(self)
-    @cython.locals(burst=Burst, count=Py_ssize_t, taken=Py_ssize_t, served=ServedLane, now=double)
+    @cython.locals(burst=Burst, count=Py_ssize_t, taken=Py_ssize_t, units=Py_ssize_t, served=ServedLane, now=double)
     cpdef hand_back_burst(self, bint unsaid_taken=*)
+    cdef tuple _admitted(self, octets, list offsets, list lengths, double now)
+    @cython.locals(units=Py_ssize_t)
+    cdef Py_ssize_t _judged_until(self, tuple judged, ServedLane served, octets, Py_ssize_t taken) except -1
     cpdef bint poll(self, ServedLane served, Py_ssize_t limit) except -1
     @cython.locals(found=tuple)
     cdef tuple _collect(self, ServedLane served, Py_ssize_t limit)

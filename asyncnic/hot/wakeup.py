@@ -69,6 +69,7 @@ class WakeUp:
         burst, count: the burst in hand, and its frames, whatever became of its lists.
         take: the stack, where it takes bursts right from the loop's readiness.
         show: sees each burst before `take`; None: nobody.
+        sources: judges which frames of a burst their sources may send (`asyncnic.nic.sources.Sources`); None: all.
         heads: where the heads of the frames that were taken are kept; None: nowhere.
         waits: whether somebody waits for an interrupt, so that readiness may be answered here.
         otherwise: what to do with a descriptor's readiness that is not answered here.
@@ -97,6 +98,7 @@ class WakeUp:
         self.count = 0
         self.take: Callable[[Burst], None] | None = None
         self.show: Callable[[Burst], None] | None = None
+        self.sources: Any = None
         self.heads: HeadRing | None = None
         self.waits = False
         self.otherwise: Callable[[int], None] = _nobody
@@ -113,6 +115,9 @@ class WakeUp:
         self._budget = budget
         self._system_clock = clock is time.monotonic
         self._usual = False
+        self._judged: tuple[list[int], list[int], list[int]] | None = (
+            None  # what was collected, and what of it was kept
+        )
         self._start = self._budget_start = 0.0
         self.watched: dict[int, ServedLane] = {}
 
@@ -204,8 +209,10 @@ class WakeUp:
                 self.current = index
                 self._start = now
                 self._budget_start = counted or now
-                self.count = len(lengths)
                 octets = served.lane.port.memory.octets
+                if self.sources is not None:
+                    offsets, lengths = self._admitted(octets, offsets, lengths, now)
+                self.count = len(lengths)
                 self.burst = Burst(octets, offsets, lengths, now + knobs.rx_time_budget, self.clock)
                 return self.burst
         return None
@@ -229,10 +236,14 @@ class WakeUp:
             if self.heads is not None and taken:
                 octets, offsets, ends = burst.memory, burst.offsets, burst.ends
                 self.heads.record(octets, offsets, burst.lengths, taken, time.time_ns(), self.current, ends)
+            units = taken
+            if self._judged is not None:
+                judged, self._judged = self._judged, None
+                units = self._judged_until(judged, served, burst.memory, taken)
             if self._usual:
-                served.slots.leave(taken)
+                served.slots.leave(units)
             else:
-                served.driver.rx.leave(taken)
+                served.driver.rx.leave(units)
             served.frames += taken
             lengths = burst.lengths
             served.octets += sum(lengths if taken == len(lengths) else lengths[:taken])
@@ -250,6 +261,29 @@ class WakeUp:
             self._kick()
         if burst is not None:
             check_taken(burst, count)
+
+    def _admitted(
+        self, octets: memoryview, offsets: list[int], lengths: list[int], now: float
+    ) -> tuple[list[int], list[int]]:
+        """Of a burst what its sources may send. That may be nothing: the loop turns, whatever a single one sends."""
+        self.sources.look(octets, offsets, lengths, now)
+        kept = self.sources.admitted(octets, offsets, lengths, now)
+        if kept is None:
+            return offsets, lengths
+        self._judged = (offsets, lengths, kept)
+        return [offsets[at] for at in kept], [lengths[at] for at in kept]
+
+    def _judged_until(
+        self, judged: tuple[list[int], list[int], list[int]], served: ServedLane, octets: memoryview, taken: int
+    ) -> int:
+        """Frames of the ring that end with the first `taken` of those admitted: what was dropped among them is counted,
+        what comes again will be judged again.
+        """
+        offsets, lengths, kept = judged
+        units: int = kept[taken] if taken < len(kept) else len(offsets)
+        served.driver.rx.counters.source_limit += units - taken
+        self.sources.take_back(octets, offsets, lengths, kept, units)
+        return units
 
     def poll(self, served: ServedLane, limit: int) -> bool:
         """Let the lane's chip take up to `limit` frames off its wire. True when a look at its ring may be worth it."""

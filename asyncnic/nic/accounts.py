@@ -13,7 +13,7 @@ from asyncnic.nic.ledger import LOST_WITH_DEVICE, Accounts, LaneAccount, Ledger
 from asyncnic.nic.rings import Rings
 from asyncnic.nic.state import Life, State
 
-_DRIVER_DROPS = ("error_descriptor", "buffer", "length", "no_start", "oversize", "reset")
+_DRIVER_DROPS = ("error_descriptor", "buffer", "length", "no_start", "oversize", "reset", "source_limit")
 
 
 class Accountant:

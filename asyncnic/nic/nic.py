@@ -26,6 +26,7 @@ from asyncnic.nic.delivery.queue import QueueDelivery
 from asyncnic.nic.faults import Faults
 from asyncnic.nic.ledger import Accounts, Ledger
 from asyncnic.nic.rings import Rings
+from asyncnic.nic.sources import Sources
 from asyncnic.nic.state import Life, State
 from asyncnic.nic.transmit import Transmit
 from asyncnic.nic.waiting import Waiting
@@ -68,6 +69,7 @@ class Nic:
         mtu: int,
         delivery: str,
         clock: Clock,
+        sources: Sources | None = None,
     ) -> None:
         self.device = device
         self.host: SharedHost | None = None
@@ -79,7 +81,9 @@ class Nic:
         self._life = life = Life(device.name)
         self._drivers = drivers
         self._transmit = Transmit(drivers[0], life)
-        self._rings = Rings(device, drivers, knobs, clock, life, self._transmit.kick)
+        self._rings = Rings(device, drivers, knobs, clock, life, self._transmit.kick, sources)
+        self.sources = sources
+        """Who sends the most, where a source is limited; None: nobody looks."""
         self._faults = Faults(device, drivers, life, tasks)
         self._waiting = Waiting(self._rings, self._faults, life)
         self._faults.on_fault = self._waiting.wake

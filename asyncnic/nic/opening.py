@@ -13,6 +13,7 @@ from asyncnic.errors import DeviceError
 from asyncnic.faults import inject
 from asyncnic.nic.burst import Clock
 from asyncnic.nic.nic import ETHERNET_OVERHEAD, Nic
+from asyncnic.nic.sources import SourceLimit, Sources
 from asyncnic.pcnet32.driver.driver import ChipError, Driver, Layout
 from asyncnic.settings.knobs import Knobs
 from asyncnic.tasks import Background
@@ -32,6 +33,7 @@ async def open_nic(
     delivery: str = "direct",
     packet: PacketOptions | None = None,
     faults: Sequence[str] = (),
+    source_limit: SourceLimit | None = None,
     clock: Clock = time.monotonic,
 ) -> AsyncIterator[Nic]:
     """Open a device and bring its chip up; on leaving, stop the chip and let go.
@@ -47,6 +49,7 @@ async def open_nic(
         delivery: "direct" or "queue".
         packet: what a packet device is told besides.
         faults: what is rehearsed to go wrong, in the order in which frames meet it ("drop=1%"; `asyncnic.faults`).
+        source_limit: frames a second that one source may send; None: any number.
         clock: monotonic seconds.
 
     Raises:
@@ -79,6 +82,7 @@ async def open_nic(
         rx_ring=rx_ring,
         tx_ring=tx_ring,
         delivery=delivery,
+        source_limit=source_limit,
         clock=clock,
     ) as nic:
         nic.host = options.packet.host
@@ -96,6 +100,7 @@ async def run_nic(
     rx_ring: int = 256,
     tx_ring: int = 64,
     delivery: str = "direct",
+    source_limit: SourceLimit | None = None,
     clock: Clock = time.monotonic,
 ) -> AsyncIterator[Nic]:
     """Bring the chips of a device up that is attached, which is closed at the end; otherwise as `open_nic`."""
@@ -123,7 +128,8 @@ async def run_nic(
         await opened.close()
         raise
     async with Background() as tasks:
-        nic = Nic(opened, drivers, knobs, tasks, mtu=mtu, delivery=delivery, clock=clock)
+        sources = Sources(source_limit) if source_limit is not None and source_limit.rate else None
+        nic = Nic(opened, drivers, knobs, tasks, mtu=mtu, delivery=delivery, clock=clock, sources=sources)
         try:
             yield nic
         finally:

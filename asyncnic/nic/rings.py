@@ -17,6 +17,7 @@ from asyncnic.logs import fields
 from asyncnic.nic.budget import BudgetControl
 from asyncnic.nic.burst import Clock, TakenError, frames_taken
 from asyncnic.nic.histogram import BURST_FRAMES, SECONDS, Histogram
+from asyncnic.nic.sources import Sources
 from asyncnic.nic.state import Life, State
 from asyncnic.pcnet32.driver.driver import Driver
 from asyncnic.settings.knobs import Knobs, by_lane
@@ -37,6 +38,7 @@ class Rings:
         clock: monotonic seconds.
         life: the nic's state.
         kick: makes the card look at what was sent; called at the end of each burst.
+        sources: judges which frames are too many of their source; None: none are.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Rings:
         clock: Clock,
         life: Life,
         kick: Callable[[], None],
+        sources: Sources | None = None,
     ) -> None:
         self.device = device
         self.drivers = drivers
@@ -73,6 +76,7 @@ class Rings:
         self.next_burst = self.wakeup.next_burst
         self.hand_back_burst = self.wakeup.hand_back_burst
         self.poll = self.wakeup.poll
+        self.wakeup.sources = sources
 
     @property
     def heads(self) -> HeadRing | None:

@@ -17,8 +17,9 @@ from asyncnic.linux.privileges import NET_ADMIN, has_capability
 from asyncnic.nic.histogram import Histogram
 from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic
+from asyncnic.nic.sources import parse_source_limit
 from asyncnic.service import sandbox
-from asyncnic.service.observed import Observed
+from asyncnic.service.observed import Observed, Unwatchable
 from asyncnic.service.stalls import StallWatch
 from asyncnic.service.supervisor import Supervisor
 from asyncnic.settings.model import Settings
@@ -91,6 +92,7 @@ class InProcess:
             sockets=lambda: self.stack.sockets(MOST_SOCKETS),
             tcp=self.stack.tcp,
             sinks=self.stack.sinks,
+            sources=lambda: heaviest_sources(nic),
         )
         self._supervisor = Supervisor(
             self.stack, self.observed.stack, lambda: nic.counters.delivered_frames, nic.abandon_burst
@@ -138,6 +140,7 @@ async def open_in_process(
         delivery=settings.delivery,
         packet=packet_options(settings),
         faults=settings.fault,
+        source_limit=parse_source_limit(settings.source_limit),
     ) as nic:
         engine = InProcess(settings, nic, make_stack)
         try:
@@ -145,6 +148,17 @@ async def open_in_process(
             yield engine
         finally:
             engine.stack.close()
+
+
+def heaviest_sources(nic: Nic) -> list[dict[str, object]]:
+    """Who sends the most.
+
+    Raises:
+        Unwatchable: nobody looks.
+    """
+    if nic.sources is None:
+        raise Unwatchable("sources are looked at where each has a limit: start with --source-limit, like 1000000/s")
+    return nic.sources.heaviest(time.monotonic())
 
 
 def host_address(settings: Settings) -> str:

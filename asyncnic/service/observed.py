@@ -99,6 +99,10 @@ SNAPSHOTS = ("drops", "lag", "imbalance", "device", "signal", "request", "failed
 """What snapshots were made for; failed: it could not be written."""
 
 
+def _unknown_sources() -> Sequence[Mapping[str, object]]:
+    raise Unwatchable("each worker counts its own sources: they are shown with --workers 1")
+
+
 async def _fresh(rings: bool) -> None:
     """Numbers that are read where they are counted are always fresh."""
 
@@ -168,6 +172,8 @@ class Observed:
     """What the service has left itself. The engine owns this."""
     sinks: Callable[[], Mapping[str, SinkLedger]] = dict
     """Where the datagrams of the stack's sinks went, by the sink's name."""
+    sources: Callable[[], Sequence[Mapping[str, object]]] = _unknown_sources
+    """The heaviest sources of frames; raises `Unwatchable` where they are counted in other processes."""
     phase: str = "starting"
     """"starting", "running", "draining" or "stopping"."""
 

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from asyncnic import devices, faults
+from asyncnic.nic.sources import parse_source_limit
 from asyncnic.settings import sinks, values
 from asyncnic.settings.hosts import OfHosts
 from asyncnic.settings.knobs import KNOBS, Knob, Knobs
@@ -108,6 +109,13 @@ class _OfTheNic(BaseModel):
     )
 
 
+def _source_limit(value: object) -> str:
+    """A checker for the setting."""
+    text = str(value).replace(" ", "")
+    parse_source_limit(text)
+    return text
+
+
 def _setting(name: str, knob: Knob) -> tuple[Any, Any]:
     """Type and field of the setting that a knob is."""
     check = BeforeValidator(knob.check)
@@ -148,6 +156,12 @@ class Settings(_WithKnobs):
         title="PATH",
         description="Unix socket where HTTP is served to the service's user, who may tune and reload; auto: NAME.sock "
         "in $RUNTIME_DIRECTORY, as root in /run/asyncnic, else in $XDG_RUNTIME_DIR/asyncnic; empty: none",
+    )
+    source_limit: Annotated[str, BeforeValidator(_source_limit)] = Field(
+        "",
+        title="RATE[,/24,/56]",
+        description="frames a second that one source may send, like 10000/s, a source being the addresses of a prefix, "
+        "like 10000/s,/24,/56 (else /32 and /64); what is beyond is dropped before the stack sees it; empty: no limit",
     )
     drain: Annotated[float, BeforeValidator(values.duration_within(0.0, 300.0)), Seconds] = Field(
         0.0,

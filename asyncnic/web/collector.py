@@ -29,7 +29,7 @@ from asyncnic.web.of_sinks import sink_families
 DROP_REASONS: Mapping[str, tuple[str, ...]] = {
     "kernel": (),
     "card": ("miss", LOST_WITH_DEVICE),
-    "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "reset", "worker_lost"),
+    "driver": ("error_descriptor", "buffer", "length", "no_start", "oversize", "reset", "source_limit", "worker_lost"),
     "queue": ("newest", "oldest"),
 }
 _WORDS = "; ".join(
@@ -73,7 +73,8 @@ class NicCollector(Collector):
             "asyncnic_dropped_frames",
             "Frames lost, by where and why: kernel = queue of the TAP (its tx_dropped) or packet ring (tp_drops) full, "
             "or shed by a rule, card = no free descriptor (rx_missed_errors, MISS) or lost with the device, driver = "
-            "unusable descriptor (rx_errors), queue = delivery queue (rx_dropped). What is shed comes into no lane.",
+            "unusable descriptor (rx_errors) or beyond --source-limit, queue = delivery queue (rx_dropped). What is "
+            "shed is in no lane.",
             labels=("device", "stage", "reason", "lane"),
         )
         waiting = GaugeMetricFamily(

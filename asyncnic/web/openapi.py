@@ -25,8 +25,10 @@ _REFUSED = {
 }
 
 
-def _get(about: str, kind: str = _JSON) -> dict[str, Any]:
-    return {"get": {"summary": about, "responses": {"200": _answer(about, kind), **_REFUSED}}}
+def _get(about: str, kind: str = _JSON, missing: str = "") -> dict[str, Any]:
+    """GET of what is always there, or else `missing` says when it is not."""
+    absent = {"404": _answer(missing)} if missing else {}
+    return {"get": {"summary": about, "responses": {"200": _answer(about, kind), **absent, **_REFUSED}}}
 
 
 def _reload(method: str) -> dict[str, Any]:
@@ -65,6 +67,7 @@ def description() -> dict[str, Any]:
             "/api/v1/ring": _get("the descriptors, decoded"),
             "/api/v1/regs": _get("the chip's registers, decoded"),
             "/api/v1/sockets": _get("endpoints and connections"),
+            "/api/v1/sources": _get("who sends the most", missing="nobody looks: the line says why"),
             "/api/v1/snapshot": _get("what the recorder holds, as a tar", "application/x-tar"),
             "/api/v1/capture": _get("frames as they come, as pcapng", "application/octet-stream"),
             "/api/v1/openapi.json": _get("this description"),

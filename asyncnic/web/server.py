@@ -27,7 +27,7 @@ from asyncnic.errors import DeviceError, DeviceLost, Failed, PrivilegeError, Set
 from asyncnic.linux.thread import in_thread
 from asyncnic.logs import fields
 from asyncnic.service import control
-from asyncnic.service.observed import Observed
+from asyncnic.service.observed import Observed, Unwatchable
 from asyncnic.settings.model import Settings
 from asyncnic.settings.values import split_listen
 from asyncnic.web import decode, guard, openapi
@@ -97,6 +97,7 @@ class WebServer:
                 web.get("/api/v1/ring", self._ring),
                 web.get("/api/v1/regs", self._registers),
                 web.get("/api/v1/sockets", self._sockets),
+                web.get("/api/v1/sources", self._sources),
                 web.get("/api/v1/snapshot", self._snapshot, allow_head=False),
                 web.get("/api/v1/capture", self._capture, allow_head=False),
             ]
@@ -266,6 +267,12 @@ class WebServer:
     async def _sockets(self, request: web.Request) -> web.Response:
         await self._observed.refresh(True)
         return _json(asdict(self._observed.sockets()))
+
+    async def _sources(self, request: web.Request) -> web.Response:
+        try:
+            return _json(self._observed.sources())
+        except Unwatchable as error:
+            return _text(404, str(error))
 
     async def _registers(self, request: web.Request) -> web.Response:
         await self._observed.refresh(True)

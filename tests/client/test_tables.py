@@ -2,7 +2,7 @@
 
 import json
 
-from asyncnic.client.tables import flatten, registers, ring, sockets, stats
+from asyncnic.client.tables import flatten, registers, ring, sockets, sources, stats
 from asyncnic.web import decode
 from asyncnic.web.stats import stats as all_stats
 from tests.web.fakes import FakeDevice, FakeNic, observe
@@ -82,3 +82,15 @@ def test_sockets_line_up_and_what_is_left_out_is_said() -> None:
     assert lines[3].strip() == "congestion:cubic cwnd:14480 rtt:0.500ms"
     assert lines[4:] == ["and 3 more"]
     assert len(sockets({"listed": [], "left_out": 0}).splitlines()) == 1
+
+
+def test_the_sources_are_a_line_each() -> None:
+    rows = [
+        {"source": "203.0.113.0/24", "share": 0.9312, "dropped": 12},
+        {"source": "2001:db8::/64", "share": 0.0, "dropped": 0},
+    ]
+    assert sources(rows).splitlines() == [
+        "  Share       Dropped  Source",
+        "  93.1%            12  203.0.113.0/24",
+        "   0.0%             0  2001:db8::/64",
+    ]

@@ -64,6 +64,7 @@ def test_the_defaults_are_the_contract() -> None:
         "web_config": "",
         "control": "auto",
         "drain": "0us",
+        "source_limit": "",
         "any": False,
         "any_passive": False,
         "any_hosts": 4096,
@@ -146,6 +147,7 @@ def test_a_setting_that_looks_like_a_service_is_still_a_mistake() -> None:
 EMPTY_IS_A_VALUE = {"mac", "host_address", "service", "fault", "lane", "shed", "lane_queue", "lane_weight"} | {
     "web_config",
     "snapshot_dir",
+    "source_limit",
     "control",
 }
 """Settings that may be empty: none, or (mac, lane) left to the service."""

@@ -54,6 +54,16 @@ def terminal(folder: Path, command: str, width: int = 110) -> Iterator[Terminal]
         shown.tmux("kill-server")
 
 
+def test_top_shows_who_sends_the_most(run: Run, tmp_path: Path) -> None:
+    limited = (*INET, "--source-limit", "1000000/s")
+    with run(*limited) as service, terminal(tmp_path, f"{ASYNCNIC} top --sources --url {service.url}") as shown:
+        shown.wait_for("Dropped  Source")
+        with flood(20_000):
+            shown.wait_for("192.0.2.1")
+        shown.press("q")
+        shown.wait_for("ended with 0")
+
+
 def test_top_shows_the_flood_where_it_goes(run: Run, tmp_path: Path) -> None:
     with run(*INET) as service, terminal(tmp_path, f"{ASYNCNIC} top --url {service.url}") as shown:
         shown.wait_for("ready, up")

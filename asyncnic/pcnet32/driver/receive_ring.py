@@ -48,6 +48,8 @@ class ReceiveCounters:
     """Lost: longer than the largest frame."""
     reset: int = 0
     """Lost: they stood in the ring when the chip was reset."""
+    source_limit: int = 0
+    """Lost: more than one source may send; the owner of the ring says so."""
     filtered: int = 0
     """Not for us, where the driver filters in the card's place."""
     resyncs: int = 0
