@@ -13,6 +13,7 @@ import socket
 import ssl
 import termios
 import time
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -41,6 +42,10 @@ BACKLOG = 4096
 """Connections that the kernel keeps until there is a place; of those beyond it lets the peers try again."""
 
 log = logging.getLogger(__name__)
+
+# asyncio's own loop gives each connection with TLS a buffer of 256 KiB, which one that was ended in its handshake keeps
+# until the garbage collector comes by: a crowd of a thousand has taken more than the memory there is by then.
+SSLProtocol.max_size = 32 << 10
 
 
 class _Connection(web.RequestHandler):
