@@ -177,7 +177,7 @@ async def test_a_refused_reload_changes_nothing_and_a_good_one_everything(
         files.write("new", "ca2", "bob", 2)
         spoil(files)
         os.kill(os.getpid(), signal.SIGHUP)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "reload refused" not in caplog.text:
                 await asyncio.sleep(0.01)
         assert await standing(files, url) == OLD
