@@ -17,10 +17,12 @@ async def test_frames_come_though_no_interrupt_ever_does(
     async with scene(device, tap_name, tmp_path, "mute=100%", delivery=delivery) as stage:
         nic = stage.nic
         taker = asyncio.create_task(stage.take())
-        for count in (1, 2, 3):
+        for count in range(1, 51):  # one may be there before anybody waits: then it is looked at, and no interrupt lost
             stage.offer(1)
             await stage.until(lambda wanted=count: nic.counters.delivered_frames == wanted)  # type: ignore[misc]
-        assert nic.counters.lost_interrupts >= 2  # the first may have been there before anybody waited
+            if nic.counters.lost_interrupts >= 2:
+                break
+        assert nic.counters.lost_interrupts >= 2
         assert nic.counters.interrupts == 0
         nic.stop()
         await taker
