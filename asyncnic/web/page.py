@@ -15,7 +15,7 @@ from aiohttp import web
 
 from asyncnic.nic.ledger import STAGES
 from asyncnic.service.observed import Observed
-from asyncnic.web.stats import stats
+from asyncnic.web.stats import stats_now
 
 PERIOD = 1.0
 """Seconds between events."""
@@ -117,7 +117,7 @@ class LivePage:
         return web.Response(body=self._files[name], content_type=content_type, charset="utf-8", headers=_HEADERS)
 
     def _now(self) -> bytes:
-        return _event(stats(self._observed, time.monotonic()))
+        return _event(stats_now(self._observed))
 
     async def _take_notes(self, upcoming: asyncio.Future[bytes]) -> None:
         loop = asyncio.get_running_loop()

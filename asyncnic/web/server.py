@@ -4,13 +4,11 @@ What is said is made elsewhere (collector, stats, decode, capture, page), who ma
 who is connected the listener's; whether the service is ready, and what a reload or a change does, is the service's.
 """
 
-import asyncio
 import errno
 import gzip
 import json
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -38,7 +36,7 @@ from asyncnic.web.listener import Listener, bound_sockets, busy
 from asyncnic.web.page import add_page_routes
 from asyncnic.web.security import Access
 from asyncnic.web.shared import Shared
-from asyncnic.web.stats import knobs, stats
+from asyncnic.web.stats import knobs, stats_now
 
 log = logging.getLogger(__name__)
 
@@ -246,8 +244,7 @@ class WebServer:
 
     async def _make_stats(self) -> tuple[bytes, str]:
         await self._observed.refresh(False)
-        shown = stats(self._observed, time.monotonic()) | {"tasks": len(asyncio.all_tasks())}
-        return json.dumps(shown).encode(), "application/json"
+        return json.dumps(stats_now(self._observed)).encode(), "application/json"
 
     async def _capture(self, request: web.Request) -> web.StreamResponse:
         if why := guard.may_capture(request, self._observed.settings, self._access):

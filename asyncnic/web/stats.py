@@ -4,6 +4,8 @@ The same numbers as the metrics, named for people and scripts; `asyncnic stats`,
 nothing else. Values are read at one moment.
 """
 
+import asyncio
+import time
 from typing import Any
 
 from asyncnic.nic.histogram import Histogram
@@ -71,6 +73,11 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
             place = place.setdefault(key, {})
         place[metric.path[-1]] = value
     return shown
+
+
+def stats_now(observed: Observed) -> dict[str, object]:
+    """`stats` at this moment, and how many tasks the running loop has."""
+    return stats(observed, time.monotonic()) | {"tasks": len(asyncio.all_tasks())}
 
 
 def settings_as_they_stand(observed: Observed) -> dict[str, object]:

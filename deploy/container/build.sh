@@ -26,7 +26,7 @@ make_root() {
 if [ -z "${BASE:-}" ]; then
     BASE=docker.io/library/python:3.11-slim-bookworm
     if ! podman image exists "$BASE" && ! podman pull --quiet "$BASE" >/dev/null 2>&1; then
-        BASE=localhost/asyncnic-base:bookworm
+        BASE=localhost/asyncnic-base:bookworm-seccomp # a name of its own for what is in it: a kept one is not made again
         BUILD_BASE=localhost/asyncnic-build:bookworm
         make_root "$BASE" python3,libseccomp2
         make_root "$BUILD_BASE" python3-venv,python3-dev,gcc
