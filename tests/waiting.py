@@ -8,13 +8,13 @@ PATIENCE = 30.0
 _TURNS = 200
 
 
-async def until(holds: Callable[[], object]) -> None:
+async def until(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Return when `holds()` does.
 
     Raises:
-        TimeoutError: it does not within `PATIENCE`.
+        TimeoutError: it does not within so many seconds.
     """
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.001)
 

@@ -27,4 +27,5 @@ cdef class HeadRing:
         ends,
     )
     cdef uint64_t _number(self, end) except? 0xFFFFFFFF
-    cpdef take_from(self, HeadRing other)
+    @cython.locals(made=HeadRing)
+    cpdef HeadRing copy(self)

@@ -118,14 +118,10 @@ class HeadRing:
     def copy(self) -> "HeadRing":
         """The same heads, for whoever reads them while more are recorded."""
         made = HeadRing(self._size)
-        made.take_from(self)
+        made._octets[:] = self._octets
+        made._times[:] = self._times
+        made._facts[:] = self._facts
+        made._ends[:] = self._ends
+        made._numbers.update(self._numbers)
+        made.total = self.total
         return made
-
-    def take_from(self, other: "HeadRing") -> None:
-        """Have what `other`, of the same size, has."""
-        self._octets[:] = other._octets
-        self._times[:] = other._times
-        self._facts[:] = other._facts
-        self._ends[:] = other._ends
-        self._numbers.update(other._numbers)
-        self.total = other.total

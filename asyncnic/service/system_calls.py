@@ -1,9 +1,9 @@
 """The system calls of a service that is up: what its sandbox allows (`asyncnic.service.sandbox`).
 
-Names alone, as libseccomp knows them. They are what Python, both event loops, TLS and this program were seen to call
-while the tests ran, and the siblings of those on other machines; what a file may be opened for says Landlock. Not here
-on purpose: what makes processes, namespaces and mounts, loads code into the kernel, looks into other processes, or
-changes who this one is.
+Names alone, as libseccomp knows them. They are what Python, both event loops, TLS and this program call, as far as
+reading and what was refused to the tests have shown, and the siblings of those on other machines; what a file may be
+opened for says Landlock. Not here on purpose: what makes processes, namespaces and mounts, loads code into the kernel,
+looks into other processes, or changes who this one is.
 """
 
 BASE = (

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,11 @@ from asyncnic.recorder.recorder import Recorder, stacks
 from asyncnic.recorder.snapshot import unpack
 from asyncnic.service.observed import Observed, Unwatchable
 from asyncnic.tasks import beside
+from tests.waiting import until
 from tests.web.fakes import FakeNic, observe
+
+PATIENCE = 20.0
+"""Seconds that a snapshot may take."""
 
 
 @asynccontextmanager
@@ -23,12 +27,6 @@ async def recording(observed: Observed) -> AsyncIterator[Recorder]:
     recorder = Recorder(observed)
     async with beside(recorder.run()):
         yield recorder
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def only(directory: Path) -> Path:
@@ -56,10 +54,10 @@ async def test_a_device_that_goes_down_is_written_and_counted(tmp_path: Path, mo
     nic = FakeNic()
     observed = observe(nic, snapshot_dir=str(tmp_path), storm_drops=0)
     async with recording(observed):
-        await until(lambda: nic.heads is not None)
+        await until(lambda: nic.heads is not None, PATIENCE)
         await asyncio.sleep(2 * module.INTERVAL)
         nic.device_up = False
-        await until(lambda: observed.snapshots["device"])
+        await until(lambda: observed.snapshots["device"], PATIENCE)
     assert json.loads((only(tmp_path) / "snapshot.json").read_bytes())["cause"] == "device"
 
 
@@ -93,7 +91,7 @@ async def test_what_cannot_be_written_is_told_and_counted(tmp_path: Path, caplog
     observed = observe(FakeNic(), snapshot_dir=str(tmp_path / "file"))
     async with recording(observed) as recorder:
         recorder.ask("signal", "SIGUSR2 was sent")
-        await until(lambda: observed.snapshots["failed"])
+        await until(lambda: observed.snapshots["failed"], PATIENCE)
     assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == ["no snapshot"]
 
 

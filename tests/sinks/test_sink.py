@@ -12,6 +12,10 @@ from asyncnic.sinks.broker import Answer, BrokerError
 from asyncnic.sinks.sink import BrokerSink
 from asyncnic.sinks.window import BrokerVerdict, Received
 from asyncnic.tasks import beside
+from tests.waiting import until
+
+PATIENCE = 10.0
+"""Seconds that a broker in this process may take for anything."""
 
 SOURCE = ("192.0.2.1", 4000)
 
@@ -59,12 +63,6 @@ class FakeSession:
         raise BrokerError("gone")
 
 
-async def until(look: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not look():
-            await asyncio.sleep(0.001)
-
-
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_DELAY", "RETRY_SECONDS"):
@@ -102,9 +100,9 @@ async def test_a_broker_that_comes_back_gets_what_it_has_not_acknowledged() -> N
     sink, receive = make(broker)
     async with beside(sink.run()):
         receive(3)
-        await until(lambda: broker.published)
+        await until(lambda: broker.published, PATIENCE)
         broker.up = False
-        await until(lambda: sink.trouble == "refused")
+        await until(lambda: sink.trouble == "refused", PATIENCE)
         receive(1)
         assert (sink.ledger().in_flight, sink.ledger().down) == (4, 1)
         broker.verdict, broker.up = BrokerVerdict.ACKNOWLEDGED, True
@@ -119,7 +117,7 @@ async def test_not_now_is_asked_again_with_one_datagram_and_then_all_go() -> Non
     sink, receive = make(broker)
     async with beside(sink.run()):
         receive(6)
-        await until(lambda: len(broker.published) > 4)
+        await until(lambda: len(broker.published) > 4, PATIENCE)
         assert sink.trouble == "because"
         assert [0] in broker.published
         broker.verdict = BrokerVerdict.ACKNOWLEDGED
@@ -133,7 +131,7 @@ async def test_not_now_to_all_that_there_is_is_asked_again_without_anything_new(
     sink, receive = make(broker)
     async with beside(sink.run()):
         receive(2)
-        await until(lambda: broker.published)
+        await until(lambda: broker.published, PATIENCE)
         await asyncio.sleep(0.01)  # the publisher has nothing to do and waits for work
         broker.verdict = BrokerVerdict.ACKNOWLEDGED
         for number in (0, 1):
@@ -161,7 +159,7 @@ async def test_a_broker_that_answers_nothing_is_connected_anew(monkeypatch: pyte
     sink, receive = make(broker)
     async with beside(sink.run()):
         receive(1)
-        await until(lambda: broker.sessions > 1)
+        await until(lambda: broker.sessions > 1, PATIENCE)
         broker.verdict = BrokerVerdict.ACKNOWLEDGED
         await sink.emptied()
     assert sink.ledger().acknowledged == 1

@@ -97,8 +97,7 @@ def test_both_ways_end_the_same(
     assert one.eof or damage
 
 
-@settings(max_examples=8, deadline=None)
-@given(
+on_any_wire = given(
     form=st.sampled_from(sorted(FORMS)),
     version=st.sampled_from([4, 6]),
     seed=st.integers(0, 1 << 30),
@@ -106,6 +105,11 @@ def test_both_ways_end_the_same(
     doubled=st.sampled_from([0, 3]),
     overtaken=st.sampled_from([0, 3]),
 )
+"""Both forms and families, on wires that lose, double and reorder frames."""
+
+
+@settings(max_examples=8, deadline=None)
+@on_any_wire
 def test_frame_by_frame_the_fast_ways_send_what_the_slow_ones_do(
     form: str, version: int, seed: int, lost: int, doubled: int, overtaken: int
 ) -> None:
@@ -122,14 +126,7 @@ def test_frame_by_frame_the_fast_ways_send_what_the_slow_ones_do(
 
 
 @settings(max_examples=8, deadline=None)
-@given(
-    form=st.sampled_from(sorted(FORMS)),
-    version=st.sampled_from([4, 6]),
-    seed=st.integers(0, 1 << 30),
-    lost=st.sampled_from([0, 1, 5]),
-    doubled=st.sampled_from([0, 3]),
-    overtaken=st.sampled_from([0, 3]),
-)
+@on_any_wire
 def test_in_bursts_all_comes_over_any_wire_and_it_ends(
     form: str, version: int, seed: int, lost: int, doubled: int, overtaken: int
 ) -> None:
