@@ -43,6 +43,8 @@ def test_a_storm_is_written_down_and_explained(run: Run, tmp_path: Path, deliver
     there = tmp_path / "snapshots"
     options = ("--snapshot-dir", str(there), "--delivery", delivery, "--tap-queue", "16")
     with run(*SERVICES, *options) as service:
+        # One is given once there are two readings: then the load before the storm is known.
+        assert asyncnic("snapshot", str(tmp_path / "calm"), "--control", service.control).returncode == 0
         with flood(FLAT_OUT):
             path = only(there)
         lines = explained(path)
