@@ -18,6 +18,7 @@ import pytest
 from tests.dashboards.prometheus import Prometheus, prometheus
 from tests.dashboards.test_queries import queries
 from tests.deploy.conftest import BUILD_SECONDS, LIMITS, ROOT
+from tests.sinks.brokers import serving
 from tests.system.flood import flood
 from tests.system.service import HOST, imbalance, program, wait_until
 
@@ -163,18 +164,23 @@ def test_the_unit_as_shipped_runs(root_image: str, tmp_path: Path, drop_ins: tup
         serves_is_reloaded_and_stops(machine, config.replace("rx_budget = 64\n", ""))
 
 
+def watched_config(sink: str) -> str:
+    """Settings of a service that has all that the dashboard draws, `sink` among it."""
+    return f'service = ["udp-discard:9", "{sink}"]\ndelivery = "queue"\n'
+
+
 @pytest.fixture(scope="module")
 def watched(root_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that has scraped the unit's service under load for a while, a knob having been turned meanwhile."""
     folder = tmp_path_factory.mktemp("watched")
-    config = 'service = ["udp-discard:9"]\ndelivery = "queue"\n'
     with (
-        booted(root_image, folder, config) as machine,
+        serving("redis", folder) as broker,
+        booted(root_image, folder, watched_config(broker.service)) as machine,
         prometheus(folder, ["127.0.0.1:9732"]) as server,
         flood(150_000),
     ):
         wait_until(lambda: server.query("rate(asyncnic_offered_frames_total[5s]) > 0"), "two scrapes")
-        machine.config.write_text(config + 'rx_time_budget = "1ms"\n')
+        machine.config.write_text(watched_config(broker.service) + 'rx_time_budget = "1ms"\n')
         machine.inside("systemctl", "reload", "asyncnic")
         wait_until(lambda: server.query('asyncnic_setting{name="rx_time_budget"} == 0.001'), "the knob is turned")
         wait_until(lambda: server.query("count_over_time(up[10s]) >= 10"), "a window full of scrapes")
