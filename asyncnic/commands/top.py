@@ -80,7 +80,10 @@ def _watch_sources(endpoint: ServiceAddress) -> None:
             ready, _, _ = select.select([file], [], [], INTERVAL)
             if ready and "q" in keys(os.read(file, 64)):
                 return
-            live.update(shown(), refresh=True)
+            try:
+                live.update(shown(), refresh=True)
+            except Failed as error:
+                live.update(str(error), refresh=True)
 
 
 def _read(endpoint: ServiceAddress, view: "View") -> None:
