@@ -43,7 +43,6 @@ TOGETHER: dict[str, tuple[str, str]] = {
     "pcnet32/memory.py": ("pcnet32/driver/test_*.py", "memory is right where the rings in it are"),
     "service/engine.py": ("service/test_s*.py", "what brings the parts together is tested by what they do together"),
     "service/observed.py": ("web/test_*.py", "what is shown of a service, tested by those who show it"),
-    "service/workers/child.py": ("service/workers/test_*.py", "the other end of what the group's tests talk to"),
     "settings/*": ("settings/test_settings.py", "one model: fields of it, and how they are given"),
     "stacks/kernel/__init__.py": ("stacks/test_choice.py", "a declaration, held by what reads it"),
     "stacks/inet/__init__.py": ("stacks/test_choice.py", "a declaration, held by what reads it"),

@@ -36,7 +36,7 @@ def test_the_flag_wins_then_the_variable_then_the_file(
     monkeypatch.setenv("ASYNCNIC_RX_BUDGET", "11")
     assert main(["run", "--config", str(file), "--mtu", "1200", "--enable-lifecycle"]) == 7
     [(settings, _)] = started
-    said = settings.mtu, settings.rx_budget, settings.rx_ring, settings.device, settings.enable_lifecycle
+    said = settings.mtu, settings.knobs().rx_budget, settings.rx_ring, settings.device, settings.enable_lifecycle
     assert said == (1200, 11, 16, "tap:file0", True)
 
 
@@ -48,7 +48,7 @@ def test_a_reload_reads_the_file_again_and_the_flag_still_wins(
     main(["run", "--config", str(file), "--mtu", "1200"])
     [(_, again)] = started
     file.write_text("mtu = 1001\nrx_budget = 20\n")
-    assert (again().mtu, again().rx_budget) == (1200, 20)
+    assert (again().mtu, again().knobs().rx_budget) == (1200, 20)
     file.write_text("rx_budget = none\n")
     with pytest.raises(SettingsError, match=f"^--config {file}: "):
         again()
@@ -68,7 +68,7 @@ def test_the_settings_in_force_are_printed_and_nothing_runs(
     file = tmp_path / "printed.toml"
     file.write_text(text)
     again = load({}, {}, file)
-    assert (again.mtu, again.lane) == (1200, ("a=udp:53",))
+    assert (again.mtu, again.knobs().lane) == (1200, ("a=udp:53",))
 
 
 def test_what_is_wrong_is_said_before_anything_runs(

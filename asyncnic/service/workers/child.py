@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 
 import uvloop
@@ -142,27 +142,31 @@ class _Numbered(logging.Filter):
 
 def main() -> int:
     """Entry point: exit code 0 when it was told to stop, 1 when it failed or the service is gone."""
-    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # whoever signals the whole group means the service, which tells us
-    try:
-        _die_with(int(sys.argv[2]))
-        start, queues = _first(channel)
-        settings = Settings.model_validate(start.settings)
-        logs.configure(settings.log_format, settings.log_level)
-        logging.getLogger().handlers[0].addFilter(_Numbered(start.index))
-        sandbox.prepare(settings)
-        factory = uvloop.new_event_loop if settings.loop == "uvloop" else asyncio.new_event_loop
-        with asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(_serve(channel, settings, start, queues))
-    except EOFError:
-        return 1
-    except Exception as error:
-        with suppress(EOFError, Failed, OSError):
-            if channel.send(Failure(describe(error))):
-                return 1
-        log.error("the worker failed", extra=fields(problem=describe(error)))
-        return 1
+    with closing(Channel(socket.socket(fileno=int(sys.argv[1])))) as channel:
+        try:
+            return _obey(channel, int(sys.argv[2]))
+        except EOFError:
+            return 1
+        except Exception as error:
+            with suppress(EOFError, Failed, OSError):
+                if channel.send(Failure(describe(error))):
+                    return 1
+            log.error("the worker failed", extra=fields(problem=describe(error)))
+            return 1
+
+
+def _obey(channel: Channel, parent: int) -> int:
+    _die_with(parent)
+    start, queues = _first(channel)
+    settings = Settings.model_validate(start.settings)
+    logs.configure(settings.log_format, settings.log_level)
+    logging.getLogger().handlers[0].addFilter(_Numbered(start.index))
+    sandbox.prepare(settings)
+    factory = uvloop.new_event_loop if settings.loop == "uvloop" else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_serve(channel, settings, start, queues))
 
 
 async def _serve(channel: Channel, settings: Settings, start: Start, queues: Sequence[int]) -> int:
