@@ -150,6 +150,8 @@ def open_shadow(family: int, kind: int, port: int) -> socket.socket:
         attach_filter(sock, NOTHING)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == socket.SOCK_STREAM:  # connections of a server that is gone hold nothing up; one that listens does
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("", port))
         if kind == socket.SOCK_STREAM:
             sock.listen(1)

@@ -58,6 +58,35 @@ def test_a_port_that_somebody_has_is_refused_and_nothing_is_kept() -> None:
         bind(socket.AF_INET, socket.SOCK_DGRAM)  # the half that was to be had was given back
 
 
+def ended(family: int, loopback: str) -> None:
+    """Leave a connection on the port that its server ended first: the port's side of it is in TIME-WAIT."""
+    with socket.socket(family, socket.SOCK_STREAM) as listener, socket.socket(family, socket.SOCK_STREAM) as client:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((loopback, PORT))
+        listener.listen(1)
+        client.connect((loopback, PORT))
+        server, _ = listener.accept()
+        server.close()
+        assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize(("family", "loopback"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_port_whose_last_server_is_gone_is_to_be_had_at_once(family: int, loopback: str) -> None:
+    ended(family, loopback)
+    host = SharedHost()
+    host.claim("tcp", PORT)
+    assert host.ports("tcp") == [PORT]
+    host.close()
+
+
+@pytest.mark.parametrize(("family", "wildcard"), [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")])
+def test_a_port_on_which_somebody_listens_is_refused(family: int, wildcard: str) -> None:
+    host = SharedHost()
+    with socket.create_server((wildcard, PORT), family=family), pytest.raises(OSError, match="in use"):
+        host.claim("tcp", PORT)
+    assert host.ports("tcp") == []
+
+
 def test_what_is_learnt_is_told_once() -> None:
     host = SharedHost()
     told: list[int] = []

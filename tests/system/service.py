@@ -132,7 +132,7 @@ class Service:
         """
         found = wait_until(self._address, "ready")
         self.url = found.rstrip("/")
-        wait_until(lambda: " ready " in self.log, "ready")
+        wait_until(lambda: re.search(r"(?<!not )\bready device=", self.log), "ready")
 
     def _address(self) -> str:
         assert self.process.poll() is None, f"exit code {self.process.returncode}: {self.log}"
