@@ -338,14 +338,16 @@ def knobs() -> list[Builder[models.Panel]]:
             apart=["queue_limit"],
         ),
         lines(
-            "busy_poll",
+            "busy_poll, rx_usecs",
             [
                 Query(f"{rate('asyncnic_interrupts_total')} / {rate('asyncnic_bursts_total')}", "interrupts a burst"),
                 Query(f"{knob('busy_poll')} * 1e6", "busy_poll in us"),
+                Query(f"{knob('rx_usecs')} * 1e6", "rx_usecs in us"),
             ],
-            about="One interrupt a burst: each burst pays for a wake-up. Busy polling saves it and burns CPU.",
+            about="One interrupt a burst: each burst pays for a wake-up. Busy polling saves it and burns CPU; "
+            "`rx_usecs` has fewer of them, and frames wait.",
             span=8,
-            apart=["busy_poll in us"],
+            apart=["busy_poll in us", "rx_usecs in us"],
         ),
         lines(
             "target_age",

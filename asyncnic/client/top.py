@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncnic.nic.ledger import STAGES
-from asyncnic.settings.knobs import KNOBS, Knobs
+from asyncnic.settings.knobs import AUTO, AUTOMATIC, KNOBS, Knobs
 from asyncnic.settings.values import duration, show_duration
 
 Numbers = Mapping[str, Any]
@@ -32,9 +32,7 @@ COLORS = {
     "in_flight": "bright_black",
 }
 _STANDARD = Knobs()
-AUTO = "auto"
-"""The budget that turns itself."""
-KEYS = "up/down knob  left/right turn it  a automatic budget  p pause  q quit"
+KEYS = "up/down knob  left/right turn it  a automatic  p pause  q quit"
 SPARKS = " ▁▂▃▄▅▆▇█"
 REMEMBERED = 60
 BAR = 24
@@ -88,7 +86,8 @@ class View:
         elif key == "p":
             self.paused = not self.paused
         elif key == "a":
-            return Change("rx_budget", AUTO)
+            name = list(TURNED)[self.selected]
+            return Change(name if name in AUTOMATIC else "rx_budget", AUTO)
         elif key in ("right", "l", "+", "left", "h", "-"):
             name = list(TURNED)[self.selected]
             more = key in ("right", "l", "+")
@@ -173,7 +172,7 @@ def counts(numbers: Numbers) -> dict[str, int]:
 def turned(name: str, value: str, more: bool) -> str:
     """The next value of a knob in the direction of `more`: twice or half of a number or time, the next or last word."""
     if value == AUTO:
-        return str(getattr(_STANDARD, name))
+        return str(_STANDARD.as_text()[name])
     words = KNOBS[name].choices
     if words:
         return words[(words.index(value) + (1 if more else -1)) % len(words)]

@@ -22,8 +22,10 @@ cdef class WakeUp:
     cdef public Py_ssize_t current
     cdef readonly Burst burst
     cdef readonly Py_ssize_t count
-    cdef public object take, show, otherwise, failed, heads, sources
-    cdef public bint waits
+    cdef public object take, show, otherwise, due, moderate, failed, heads, sources
+    cdef public bint waits, inside
+    cdef public Py_ssize_t found
+    cdef public double wait
     cdef public unsigned long long bursts, budget_frames, budget_time, interrupts
     cdef readonly Histogram burst_frames, delivery_seconds
     cdef readonly dict watched
@@ -33,6 +35,10 @@ cdef class WakeUp:
     cdef bint _system_clock, _usual
     cdef double _start, _budget_start
 
+    @cython.locals(each=ServedLane, begun=Py_ssize_t, before=Py_ssize_t)
+    cpdef tick(self)
+    cdef bint _answered(self, ServedLane served) except -1
+    cdef _ready(self, ServedLane served)
     @cython.locals(frames=Py_ssize_t, burst=Burst, budget=Py_ssize_t)
     cpdef bint serve(self) except -1
     cpdef hand(self, take, Burst burst)

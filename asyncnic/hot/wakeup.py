@@ -73,6 +73,11 @@ class WakeUp:
         heads: where the heads of the frames that were taken are kept; None: nowhere.
         waits: whether somebody waits for an interrupt, so that readiness may be answered here.
         otherwise: what to do with a descriptor's readiness that is not answered here.
+        due: what to do with a tick that is not answered here.
+        moderate: called after a wake-up where --rx-usecs says that it may be worth waiting before the next.
+        found: frames that were taken since it was last asked, and reset.
+        wait: seconds for which frames are left on the wire now, until a tick; 0: readiness tells of them.
+        inside: whether every chip is in this process, so that a tick may be answered here.
         failed: told what `take` raised.
         bursts, budget_frames, budget_time, interrupts: see `asyncnic.nic.counters`.
     """
@@ -102,6 +107,11 @@ class WakeUp:
         self.heads: HeadRing | None = None
         self.waits = False
         self.otherwise: Callable[[int], None] = _nobody
+        self.due: Callable[[], None] = _nothing
+        self.moderate: Callable[[], object] = _nothing
+        self.found = 0
+        self.wait = 0.0
+        self.inside = False
         self.failed: Callable[[BaseException], None] = _nobody
         self.bursts = self.budget_frames = self.budget_time = self.interrupts = 0
         self.burst_frames = burst_frames
@@ -126,24 +136,51 @@ class WakeUp:
         an interrupt. What is not answered so is for `otherwise`.
         """
         served = self.watched.get(fd) if self.waits and self.take is not None else None
-        if served is None or self.knobs.busy_poll > 0.0:
+        if served is None or self.knobs.busy_poll > 0.0 or not self._answered(served):
             self.otherwise(fd)
-            return
-        try:
-            if served.queue is None:
-                served.lane.interrupt()
-            else:
-                served.queue.trust = 0
-            if self.serve():
-                self.interrupts += 1
+
+    def tick(self) -> None:
+        """What was left on the wire is due: as readiness, but of all lanes, for which nobody will say it again."""
+        if self.inside and self.waits and self.take is not None:
+            try:
+                for each in self.lanes:
+                    self._ready(each)
+                begun = before = self.found
+                while self.serve() and self.found - begun < self.knobs.rx_budget:
+                    before = self.found
+                if begun < self.found == before:
+                    self.interrupts += 1
+                    self.moderate()
+                    return
+            except DeviceLost as error:
+                self._life.lose(error)
                 return
+            except BaseException as error:
+                self.failed(error)
+                return
+        self.due()
+
+    def _answered(self, served: "ServedLane") -> bool:
+        """Serve what `served` has interrupted for. False: that was not all, or nothing."""
+        try:
+            self._ready(served)
+            if not self.serve():
+                return False
+            self.interrupts += 1
+            # After a whole budget there is more, of which the loop will say so.
+            if self.count < self.knobs.rx_budget and (self.knobs.rx_usecs > 0.0 or self.knobs.rx_usecs_auto):
+                self.moderate()
         except DeviceLost as error:
             self._life.lose(error)
-            return
         except BaseException as error:  # the stack's, which is the waiter's
             self.failed(error)
-            return
-        self.otherwise(fd)
+        return True
+
+    def _ready(self, served: "ServedLane") -> None:
+        if served.queue is None:
+            served.lane.interrupt()
+        else:
+            served.queue.trust = 0
 
     def serve(self) -> bool:
         """Where there is more on the wire the loop says so again, after whatever else is due. False: there was nothing,
@@ -245,6 +282,7 @@ class WakeUp:
             else:
                 served.driver.rx.leave(units)
             served.frames += taken
+            self.found += taken
             lengths = burst.lengths
             served.octets += sum(lengths if taken == len(lengths) else lengths[:taken])
             self.bursts += 1
@@ -318,4 +356,8 @@ class WakeUp:
 
 
 def _nobody(_: Any) -> None:
+    pass
+
+
+def _nothing() -> None:
     pass

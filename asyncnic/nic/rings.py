@@ -57,9 +57,11 @@ class Rings:
         self.clock = clock
         self.burst_frames = Histogram(BURST_FRAMES)
         self.delivery_seconds = Histogram(SECONDS)
+        self.room = max(driver.rx.size for driver in drivers)
+        """Descriptors of the largest receive ring."""
         self.lanes = [_ServedLane(lane, driver, lane.queue) for lane, driver in zip(device.lanes, drivers, strict=True)]
         self._life = life
-        self._budget = BudgetControl(max(driver.rx.size for driver in drivers))
+        self._budget = BudgetControl(self.room)
         names = [lane.name for lane in device.lanes]
         self.wakeup = _WakeUp(
             self.lanes,

@@ -8,6 +8,7 @@ import asyncio
 from asyncnic.devices.device import NEVER
 from asyncnic.errors import DeviceLost
 from asyncnic.nic.faults import Faults
+from asyncnic.nic.moderation import Moderation
 from asyncnic.nic.rings import Rings
 from asyncnic.nic.state import Life, State
 
@@ -29,6 +30,7 @@ class Waiting:
         self._rings = rings
         self._wakeup = rings.wakeup
         self._wakeup.otherwise = self._readable
+        self._wakeup.due = self._due
         self._wakeup.failed = self._failed
         self._faults = faults
         self._life = life
@@ -36,8 +38,11 @@ class Waiting:
         self._waiter: asyncio.Future[None] | None = None
         self._watched: set[int] = set()
         self._repaired = False
+        self._polled = False  # a lane has no descriptor: waiting is no interrupt
         self._asleep: tuple[object, int, int] | None = None  # how we waited at the last look, with work there
         self._ready: set[int] = set()  # of those watched, the ones that were readable since we last waited
+        self._moderation = Moderation(rings, self._watch, self._unwatch_all)
+        self._poll_timer: asyncio.TimerHandle | None = None
         life.tell(self._changed)
 
     async def wait(self) -> None:
@@ -63,8 +68,6 @@ class Waiting:
             return
         if not life.up:
             return
-        for driver in rings.drivers:
-            driver.enable_interrupts()
         await self._interrupted()
         if not life.up:
             return
@@ -90,7 +93,8 @@ class Waiting:
         To be called from time to time, seldom enough that an interrupt would have come meanwhile.
         """
         lanes = self._rings.lanes
-        if self._waiter is None or self._waiter.done() or not self._life.up:
+        # Frames that --rx-usecs leaves on the wire wait for a tick, which no chip can lose.
+        if self._waiter is None or self._waiter.done() or not self._life.up or self._wakeup.wait > 0.0:
             self._asleep = None
             return
         if not any(served.slots.stands() or served.lane.readable() for served in lanes):
@@ -106,37 +110,64 @@ class Waiting:
     def _changed(self) -> None:
         """What is not up interrupts no more; and before a descriptor is closed it must not be watched."""
         if not self._life.up:
-            for fd in tuple(self._watched):
-                self._unwatch(fd)
+            self._unwatch_all()
+            self._moderation.end()
+        if self._life.closed:
+            self._moderation.close()
         self.wake()
 
     async def _interrupted(self) -> None:
-        """Wait until a lane's descriptor is readable, or for one poll interval where a lane has none."""
+        """Wait until a lane's descriptor is readable, or for one poll interval where a lane has none; until frames that
+        are left on the wire for a while are due.
+        """
         self._waiter = self._loop.create_future()
         self._ready.clear()
-        polled = False
-        for served in self._rings.lanes:
-            fd = served.lane.fileno()
-            if fd is None:
-                polled = True
-            elif fd != NEVER and fd not in self._watched:
-                inside = served.lane.doorbell is not None  # a chip that needs no acknowledgement
-                self._loop.add_reader(fd, self._wakeup if inside else self._readable, fd)
-                self._watched.add(fd)
-                if inside:
-                    self._wakeup.watched[fd] = served
-        timer = self._loop.call_later(POLL_INTERVAL, self.wake) if polled else None
+        self._polled = False
+        if not self._moderation.settle():
+            self._watch()
         self._wakeup.waits = not self._waiter.done()
         try:
             await self._waiter
         finally:
             self._wakeup.waits = False
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
-        if not polled and not self._repaired:
+            if self._poll_timer is not None:
+                self._poll_timer.cancel()
+                self._poll_timer = None
+        if not self._polled and not self._repaired:
             self._wakeup.interrupts += 1
         self._repaired = False
+
+    def _watch(self) -> None:
+        """Be told of the next frame that comes, on any lane."""
+        for driver in self._rings.drivers:
+            driver.enable_interrupts()
+        for served in self._rings.lanes:
+            fd = served.lane.fileno()
+            if fd is None:
+                self._polled = True
+            elif fd != NEVER and fd not in self._watched:
+                inside = served.lane.doorbell is not None  # a chip that needs no acknowledgement
+                self._loop.add_reader(fd, self._wakeup if inside else self._readable, fd)
+                self._watched.add(fd)
+                if inside:
+                    self._wakeup.watched[fd] = served
+        if self._polled and self._poll_timer is None:
+            self._poll_timer = self._loop.call_later(POLL_INTERVAL, self.wake)
+
+    def _unwatch_all(self) -> None:
+        for fd in tuple(self._watched):
+            self._unwatch(fd)
+
+    def _due(self) -> None:
+        """What was left on the wire is due, and whoever waits takes it. Nothing was: watch the wire again."""
+        if self._waiter is None:
+            self._moderation.end()  # whoever takes frames is at it
+            return
+        if self._wakeup.found or any(served.slots.stands() or served.lane.readable() for served in self._rings.lanes):
+            self.wake()
+        else:
+            self._moderation.settle()
 
     def _failed(self, error: BaseException) -> None:
         """The stack has failed in a burst that it took right from readiness: that is the waiter's."""
@@ -149,6 +180,8 @@ class Waiting:
         if self._waiter is None:
             self._unwatch(fd)
             return
+        if fd not in self._watched:
+            return  # a loop that still tells of it
         self._ready.add(fd)
         self.wake()
 

@@ -13,6 +13,10 @@ from typing import Any, Literal
 from asyncnic.lanes.rules import ALLOWED, DEFAULT_LANES, parse_lanes, parse_shed
 from asyncnic.settings import values
 
+AUTO = "auto"
+AUTOMATIC = ("rx_budget", "rx_usecs")
+"""The knobs that the nic may turn itself: those that stand at `AUTO`, as NAME_auto says of each."""
+
 Kind = Literal["number", "seconds", "choice", "rules", "lane numbers"]
 
 
@@ -54,7 +58,7 @@ class Knobs:
     rx_budget: int = _knob(
         64,
         "number",
-        values.whole_within_or("auto", 1, 4096),
+        values.whole_within_or(AUTO, 1, 4096),
         "FRAMES",
         text="frames a burst, at most; auto: as many as --target-lag allows",
         hint="frames a burst, or auto",
@@ -86,6 +90,19 @@ class Knobs:
         text="look at an empty ring for so long before waiting for the interrupt, like 50us",
         hint="look at an empty ring before waiting",
     )
+    rx_usecs: float = _knob(
+        0.0,
+        "seconds",
+        values.duration_within_or(AUTO, 0.0, 0.01),
+        "TIME",
+        text="interrupt moderation: after a wake-up, leave what comes on the wire for so long, so that the next finds "
+        "several frames, like 100us; the first frame after a silence goes at once; auto: where it helps, and for "
+        "--target-lag at most; none while --busy-poll looks",
+        hint="frames wait on the wire, or auto",
+    )
+    """How long frames are left on the wire after a wake-up."""
+    rx_usecs_auto: bool = False
+    """Whether the nic turns `rx_usecs` itself (`asyncnic.nic.interval`): what `rx_usecs = "auto"` says."""
     tap_queue: int = _knob(
         1000,
         "number",
@@ -165,22 +182,22 @@ class Knobs:
     )
 
     def turn_to(self, wanted: "Knobs") -> None:
-        """Turn every knob to where it stands in `wanted`; an automatic budget goes on from the one in force."""
+        """Turn every knob to where it stands in `wanted`; an automatic one goes on from what is in force."""
         for field in dataclasses.fields(self):
-            if field.name != "rx_budget" or not wanted.rx_budget_auto:
+            if field.name not in AUTOMATIC or not getattr(wanted, f"{field.name}_auto"):
                 setattr(self, field.name, getattr(wanted, field.name))
 
     def as_text(self) -> dict[str, object]:
-        """The knobs by name as settings are written: a time with its unit, an automatic budget as "auto"."""
+        """The knobs by name as settings are written: a time with its unit, an automatic one as "auto"."""
         found: dict[str, object] = {}
         for name, knob in KNOBS.items():
             value = getattr(self, name)
             found[name] = values.show_duration(value) if knob.kind == "seconds" else value
-        return found | ({"rx_budget": "auto"} if self.rx_budget_auto else {})
+        return found | {name: AUTO for name in AUTOMATIC if getattr(self, f"{name}_auto")}
 
     def as_numbers(self) -> dict[str, float]:
         """The knobs that are numbers, times in seconds, and choices by their position, by name."""
-        found: dict[str, float] = {"rx_budget_auto": self.rx_budget_auto}
+        found: dict[str, float] = {f"{name}_auto": getattr(self, f"{name}_auto") for name in AUTOMATIC}
         for name, knob in KNOBS.items():
             value = getattr(self, name)
             if knob.kind == "choice":

@@ -25,7 +25,7 @@ from asyncnic import devices, faults
 from asyncnic.nic.sources import parse_source_limit
 from asyncnic.settings import sinks, values
 from asyncnic.settings.hosts import OfHosts
-from asyncnic.settings.knobs import KNOBS, Knob, Knobs
+from asyncnic.settings.knobs import AUTO, AUTOMATIC, KNOBS, Knob, Knobs
 from asyncnic.settings.packet import OfPacket
 from asyncnic.settings.recorder import OfRecorder
 from asyncnic.settings.tcp import OfTcp
@@ -44,6 +44,7 @@ WITH_COMMAS = frozenset(name for name, knob in KNOBS.items() if knob.kind == "ru
 """Lists whose items have commas in them: where they come as one text, semicolons are between them."""
 
 Seconds = PlainSerializer(values.show_duration, when_used="json")
+AutomaticSeconds = PlainSerializer(values.show_duration_or_word, when_used="json")
 Redacted = PlainSerializer(sinks.shown_service, when_used="json")
 
 
@@ -121,7 +122,7 @@ def _setting(name: str, knob: Knob) -> tuple[Any, Any]:
     check = BeforeValidator(knob.check)
     types: dict[str, Any] = {
         "number": Annotated[Any, check],
-        "seconds": Annotated[float, check, Seconds],
+        "seconds": Annotated[Any, check, AutomaticSeconds] if name in AUTOMATIC else Annotated[float, check, Seconds],
         "choice": Literal[knob.choices] if knob.choices else None,
         "rules": Annotated[tuple[str, ...], check],
         "lane numbers": tuple[Annotated[str, check], ...],
@@ -216,8 +217,9 @@ class Settings(_WithKnobs):
     def knobs(self) -> Knobs:
         """A fresh set of knobs that stand as these settings say."""
         live = {name: getattr(self, name) for name in LIVE}
-        if live["rx_budget"] == "auto":
-            live |= {"rx_budget": _STANDARD.rx_budget, "rx_budget_auto": True}
+        for name in AUTOMATIC:
+            if live[name] == AUTO:
+                live |= {name: getattr(_STANDARD, name), f"{name}_auto": True}
         return Knobs(**live)
 
 

@@ -55,6 +55,11 @@ def show_duration(seconds: float) -> str:
     return min(written, key=lambda text: ("." in text and not text.endswith("us"), len(text)))
 
 
+def show_duration_or_word(value: float | str) -> str:
+    """The same for a time in whose place a word may stand."""
+    return value if isinstance(value, str) else show_duration(value)
+
+
 def duration_within(low: float, high: float) -> Callable[[object], float]:
     """A checker for times from `low` to `high` seconds."""
 
@@ -91,6 +96,21 @@ def whole_within_or(word: str, low: int, high: int) -> Callable[[object], int | 
         return number
 
     return _takes(check, anyOf=[{"type": "integer", "minimum": low, "maximum": high}, {"const": word}])
+
+
+def duration_within_or(word: str, low: float, high: float) -> Callable[[object], float | str]:
+    """A checker for times from `low` to `high` seconds, or `word`."""
+    time = duration_within(low, high)
+
+    def check(value: object) -> float | str:
+        if value == word:
+            return word
+        try:
+            return time(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or {word}") from None
+
+    return _takes(check, anyOf=[TAKES[time], {"const": word}])
 
 
 def power_of_two_within(low: int, high: int) -> Callable[[object], int]:

@@ -199,8 +199,9 @@ class NicCollector(Collector):
         yield InfoMetricFamily("asyncnic_nic", "What this NIC is.", value=facts)
         settings = GaugeMetricFamily(
             "asyncnic_setting",
-            "The back-pressure knobs as they stand now; rx_budget is the one in force, which the service turns itself "
-            f"where rx_budget_auto is 1; times in seconds, words by their position: {_WORDS}.",
+            "The back-pressure knobs as they stand now; rx_budget and rx_usecs are those in force, which the service "
+            "turns itself where rx_budget_auto or rx_usecs_auto is 1; times in seconds, words by their position: "
+            f"{_WORDS}.",
             labels=("device", "name"),
         )
         for name, value in nic.knobs.as_numbers().items():

@@ -11,6 +11,7 @@ from typing import Any
 from asyncnic.nic.histogram import Histogram
 from asyncnic.service.observed import Observed
 from asyncnic.settings.knobs import KNOBS
+from asyncnic.settings.values import show_duration
 from asyncnic.version import build_info
 from asyncnic.web.collector import DROP_REASONS, RECEIVE_ERRORS
 
@@ -49,6 +50,7 @@ def stats(observed: Observed, now: float) -> dict[str, object]:
         "receive_errors": {**dict.fromkeys(RECEIVE_ERRORS, 0), **nic.receive_errors},
         "transmit_errors": dict(nic.transmit_errors),
         "rx_budget_in_force": nic.knobs.rx_budget,
+        "rx_usecs_in_force": show_duration(nic.knobs.rx_usecs),
         "ring_descriptors": {ring: dict(owners) for ring, owners in nic.ring_descriptors().items()},
         "queue": {"frames": nic.queue_frames, "limit": observed.queue_limit},
         "stack": {protocol: dict(outcomes) for protocol, outcomes in observed.outcomes().items()},

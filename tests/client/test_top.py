@@ -95,6 +95,8 @@ def test_keys_move_and_turn() -> None:
     assert view.press("left") == Change("queue_policy", "pause")
     assert view.press("a") == Change("rx_budget", "auto")
     assert view.press("?") is None
+    view.selected = list(TURNED).index("rx_usecs")
+    assert view.press("a") == Change("rx_usecs", "auto")
 
 
 def test_p_pauses_and_says_so() -> None:
@@ -112,6 +114,7 @@ def test_p_pauses_and_says_so() -> None:
         ("rx_budget", "1", False, "1"),
         ("rx_budget", "auto", True, "64"),
         ("rx_budget", "auto", False, "64"),
+        ("rx_usecs", "auto", True, "0us"),
         ("busy_poll", "0us", True, "10us"),
         ("busy_poll", "10us", False, "0us"),
         ("busy_poll", "0us", False, "0us"),

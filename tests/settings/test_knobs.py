@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from asyncnic.settings.knobs import KNOBS, Knobs, by_lane
+from asyncnic.errors import SettingsError
+from asyncnic.settings.knobs import AUTOMATIC, KNOBS, Knobs, by_lane
 from asyncnic.settings.load import load, tuned
 from asyncnic.settings.model import LIVE, Settings, choices
 
@@ -17,8 +18,8 @@ OTHERS: dict[str, tuple[str, object]] = {
 """A value of each kind, as typed and as it is."""
 
 
-def test_every_field_is_a_knob_but_the_switch_of_an_automatic_budget() -> None:
-    assert {field.name for field in dataclasses.fields(Knobs)} - KNOBS.keys() == {"rx_budget_auto"}
+def test_every_field_is_a_knob_but_the_switches_of_automatic_ones() -> None:
+    assert {field.name for field in dataclasses.fields(Knobs)} - KNOBS.keys() == {f"{name}_auto" for name in AUTOMATIC}
 
 
 @pytest.mark.parametrize("name", KNOBS)
@@ -50,6 +51,22 @@ def test_an_automatic_budget_goes_on_from_the_one_in_force() -> None:
     assert (knobs.rx_budget, knobs.rx_budget_auto) == (17, True)
     assert knobs.as_text()["rx_budget"] == "auto"
     assert knobs.as_numbers()["rx_budget"] == 17
+
+
+def test_an_automatic_wait_goes_on_from_the_one_in_force_and_a_time_ends_it() -> None:
+    knobs = Knobs(rx_usecs=0.0007)
+    knobs.turn_to(load({"rx_usecs": "auto"}, {}, None).knobs())
+    assert (knobs.rx_usecs, knobs.rx_usecs_auto) == (0.0007, True)
+    assert knobs.as_text()["rx_usecs"] == "auto"
+    assert (knobs.as_numbers()["rx_usecs"], knobs.as_numbers()["rx_usecs_auto"]) == (0.0007, 1)
+    knobs.turn_to(load({"rx_usecs": "50us"}, {}, None).knobs())
+    assert (knobs.rx_usecs, knobs.rx_usecs_auto, knobs.as_text()["rx_usecs"]) == (0.00005, False, "50us")
+
+
+@pytest.mark.parametrize("typed", ["11ms", "1", "-1us", "automatic", ""])
+def test_a_wait_is_a_bounded_time_or_auto(typed: str) -> None:
+    with pytest.raises(SettingsError, match=r"^rx_usecs=.*: must be a time .*, or auto$"):
+        tuned(load({}, {}, None), {"rx_usecs": typed})
 
 
 def test_numbers_are_of_the_knobs_that_have_one() -> None:

@@ -60,6 +60,7 @@ def test_the_defaults_are_the_contract() -> None:
         "lane_queue": [],
         "lane_weight": [],
         "busy_poll": "0us",
+        "rx_usecs": "0us",
         "listen": "127.0.0.1:9732",
         "web_config": "",
         "control": "auto",
@@ -315,7 +316,7 @@ def test_settings_that_contradict_each_other(flags: dict[str, object], message: 
 
 
 def test_the_live_settings_are_the_knobs() -> None:
-    assert set(Knobs.__dataclass_fields__) - {"rx_budget_auto"} == LIVE
+    assert set(Knobs.__dataclass_fields__) - {"rx_budget_auto", "rx_usecs_auto"} == LIVE
     assert load({}, {}, None).knobs() == Knobs()
     knobs = load({"rx_time_budget": "500us", "queue_policy": "pause"}, {}, None).knobs()
     assert (knobs.rx_time_budget, knobs.queue_policy) == (0.0005, "pause")

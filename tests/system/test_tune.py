@@ -22,6 +22,7 @@ KNOBS: dict[str, tuple[object, ...]] = {
     "target_lag": ("100us", "2ms", "1s"),
     "rx_time_budget": ("1us", "100us", "2ms", "1s"),
     "busy_poll": ("0us", "200us"),
+    "rx_usecs": ("0us", "100us", "1ms", "10ms", "auto"),
     "sink_window": (1, 1024),
     "queue_limit": (1, 100, 5000),
     "queue_policy": ("drop-newest", "drop-oldest", "pause"),

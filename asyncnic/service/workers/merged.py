@@ -14,7 +14,7 @@ from asyncnic.nic.ledger import Accounts, LaneAccount, Ledger
 from asyncnic.service.observed import Unwatchable
 from asyncnic.service.workers.books import Cut
 from asyncnic.service.workers.snapshot import Counted, LaneCounted, Names, Snapshot, Table, add, descriptors, total
-from asyncnic.settings.knobs import Knobs
+from asyncnic.settings.knobs import AUTOMATIC, Knobs
 from asyncnic.sinks.ledger import SinkLedger
 from asyncnic.stacks.stack import Sockets, TcpStanding
 
@@ -63,8 +63,9 @@ class MergedNic:
         up = up and not no_link and bool(snapshots)
         self.no_link = no_link
         self.device_up = up and all(snapshot.standing.device_up for snapshot in snapshots)
-        if self.knobs.rx_budget_auto and snapshots:
-            self.knobs.rx_budget = max(snapshot.standing.rx_budget for snapshot in snapshots)
+        for name in AUTOMATIC:
+            if snapshots and getattr(self.knobs, f"{name}_auto"):
+                setattr(self.knobs, name, max(getattr(snapshot.standing, name) for snapshot in snapshots))
         # What belongs to nobody is booked on the last lane, which takes what no rule is for.
         beside = Ledger(
             cut.lost + cut.dropped + cut.untold,

@@ -134,6 +134,8 @@ class Standing:
     """What is of them as it is now."""
     rx_budget: int = 1
     """Frames a burst, at most: the budget in force."""
+    rx_usecs: float = 0.0
+    """Seconds for which frames are left on the wire: the wait in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ def take(nic: Nic, observed: Observed, rings: bool) -> Snapshot:
             addresses=dict(observed.addresses()),
             sinks={name: sink.standing() for name, sink in sinks.items()},
             rx_budget=nic.knobs.rx_budget,
+            rx_usecs=nic.knobs.rx_usecs,
         ),
     )
 

@@ -83,12 +83,17 @@ def test_bursts_cannot_be_shown_and_that_is_said() -> None:
         nic.watch(lambda burst: None)
 
 
-def test_an_automatic_budget_is_the_largest_of_the_workers() -> None:
+def test_an_automatic_knob_is_the_largest_of_the_workers() -> None:
     nic = merged()
     one = snapshot(0, 0)
-    shown = Cut([replace(one, standing=replace(one.standing, rx_budget=budget)) for budget in (12, 200)])
+    shown = Cut(
+        [replace(one, standing=replace(one.standing, rx_budget=budget, rx_usecs=budget / 1e6)) for budget in (12, 200)]
+    )
     nic.show(shown, True)
     assert nic.knobs.rx_budget == 64
     nic.knobs.rx_budget_auto = True
     nic.show(shown, True)
-    assert nic.knobs.rx_budget == 200
+    assert (nic.knobs.rx_budget, nic.knobs.rx_usecs) == (200, 0.0)
+    nic.knobs.rx_usecs_auto = True
+    nic.show(shown, True)
+    assert nic.knobs.rx_usecs == 200 / 1e6
