@@ -21,7 +21,7 @@ EVERY = 16
 AT_ONCE = 0.1
 """A source may have so many seconds' worth at once, ten frames at least."""
 _FORM = re.compile(r"([1-9][0-9]{0,8})/s(?:,/([0-9]{1,2}))?(?:,/([0-9]{1,3}))?")
-_LEAST = 42  # a tag, and an IPv6 source behind it, are inside
+_IPV4, _IPV6, _TAGS = 0x0800, 0x86DD, (0x8100, 0x88A8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,23 @@ class _Allowance:
     tokens: float
     then: float
     dropped: int = 0
+
+
+def source_address(frame: bytes | memoryview, start: int, length: int) -> bytes:
+    """The IP address that the frame at `start` comes from, 4 or 16 octets, behind whatever tags; empty: it is no IP, or
+    is cut off before its header ends. Any octets will do.
+    """
+    at, end = start + 14, start + length
+    while at <= end:
+        kind = frame[at - 2] << 8 | frame[at - 1]
+        if kind == _IPV4:
+            return bytes(frame[at + 12 : at + 16]) if at + 20 <= end else b""
+        if kind == _IPV6:
+            return bytes(frame[at + 8 : at + 24]) if at + 40 <= end else b""
+        if kind not in _TAGS:
+            break
+        at += 4
+    return b""
 
 
 class Sources:
@@ -182,18 +199,9 @@ class Sources:
 
     def _source(self, memory: memoryview, start: int, length: int) -> bytes:
         """The prefix that a frame comes from, 4 or 16 octets; empty: it is no IP."""
-        if length < _LEAST:
-            return b""
-        kind = memory[start + 12] << 8 | memory[start + 13]
-        if kind == 0x8100:
-            start += 4
-            kind = memory[start + 12] << 8 | memory[start + 13]
-        if kind == 0x0800:
-            address = bytes(memory[start + 26 : start + 30])
-        elif kind == 0x86DD:
-            address = bytes(memory[start + 22 : start + 38])
-        else:
-            return b""
+        address = source_address(memory, start, length)
+        if not address:
+            return address
         whole, bits = self._masks[len(address)]
         if whole == len(address):
             return address

@@ -12,7 +12,6 @@ import io
 import json
 import re
 import shutil
-import struct
 import tarfile
 import tempfile
 from collections import Counter
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from asyncnic import pcapng
 from asyncnic.hot.heads import HeadRing
+from asyncnic.nic.sources import source_address
 from asyncnic.recorder.timeline import Row
 
 KEPT = 8
@@ -197,14 +197,5 @@ def _drops(recording: Recording) -> Iterator[tuple[int, int, str]]:
 
 def source_of(octets: bytes) -> str:
     """Who sent the frame with this head: the IP address, or else the MAC address. Any octets will do."""
-    at = 12
-    kind = octets[at : at + 2]
-    while kind in (b"\x81\x00", b"\x88\xa8"):
-        at += 4
-        kind = octets[at : at + 2]
-    packet = octets[at + 2 :]
-    if kind == b"\x08\x00" and len(packet) >= 20:
-        return str(ip_address(struct.unpack_from("4s", packet, 12)[0]))
-    if kind == b"\x86\xdd" and len(packet) >= 40:
-        return str(ip_address(struct.unpack_from("16s", packet, 8)[0]))
-    return octets[6:12].hex(":")
+    address = source_address(octets, 0, len(octets))
+    return str(ip_address(address)) if address else octets[6:12].hex(":")

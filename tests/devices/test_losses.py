@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -19,6 +19,7 @@ from asyncnic.nic.faults import SAMPLE_INTERVAL
 from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
+from tests.waiting import until
 from tests.wire import MAC, Wire, frame, keep_quiet
 
 RING = 64
@@ -109,12 +110,6 @@ def macvtap() -> str:
 
 def ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import struct
 from typing import ClassVar
 
 from asyncnic.devices.qemu.machine import DMA_BUS, IO_BASE, Machine, Ram
-from asyncnic.devices.qemu.wire import SocketWire
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.descriptors import InitBlock
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.model.chip import Am79C970A
 from asyncnic.pcnet32.model.quirks import QEMU, Quirks
+from tests.devices.qemu.socket_wire import SocketWire
 
 MAC = bytes.fromhex("525400123456")
 MEMORY = 1 << 18
@@ -76,6 +76,7 @@ class Rig:
         self._wire = SocketWire()
         self._wire.peer.setblocking(False)
         self._machine = Machine(self._wire.netdev, self._wire.fileno(), MAC.hex(":"), self._ram)
+        self._machine.set_up()
         self.qemu = self._machine.qtest
         self._real = self._ram.view(DMA_BUS, MEMORY)
         self.memory = DmaMemory.anonymous(MEMORY, DMA_BUS)

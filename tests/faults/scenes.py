@@ -70,11 +70,6 @@ class Scene:
                 self.offer(20)
                 await asyncio.sleep(0.002)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.002)
-
 
 @asynccontextmanager
 async def scene(

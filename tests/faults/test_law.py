@@ -11,6 +11,7 @@ import pytest
 from asyncnic.errors import SettingsError
 from asyncnic.faults import KINDS
 from tests.faults.scenes import scene
+from tests.waiting import until
 
 WIRE = ("drop=5%", "corrupt=20%", "truncate=20%", "duplicate=10%", "delay=5ms", "reorder=10%", "rate=500")
 RING = ("garbage=5%", "keep=2%", "late=5%")
@@ -59,7 +60,7 @@ async def test_the_law_holds_under_every_fault(
             delivered = nic.counters.delivered_frames
             await stage.offer_until(lambda: nic.counters.delivered_frames > delivered + 200)
             record_property("recovery", time.monotonic() - struck)
-            await stage.until(lambda: nic.ledger().imbalance == 0)
+            await until(lambda: nic.ledger().imbalance == 0)
             nic.stop()
             await asyncio.wait_for(taker, 20.0)
         assert nic.ledger().imbalance == 0, nic.accounts()

@@ -7,6 +7,7 @@ import pytest
 
 from asyncnic.nic.faults import SAMPLE_INTERVAL
 from tests.faults.scenes import scene
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("delivery", ["direct", "queue"])
@@ -19,7 +20,7 @@ async def test_frames_come_though_no_interrupt_ever_does(
         taker = asyncio.create_task(stage.take())
         for count in range(1, 51):  # one may be there before anybody waits: then it is looked at, and no interrupt lost
             stage.offer(1)
-            await stage.until(lambda wanted=count: nic.counters.delivered_frames == wanted)  # type: ignore[misc]
+            await until(lambda wanted=count: nic.counters.delivered_frames == wanted)  # type: ignore[misc]
             if nic.counters.lost_interrupts >= 2:
                 break
         assert nic.counters.lost_interrupts >= 2
@@ -36,7 +37,7 @@ async def test_interrupts_that_come_are_not_lost(tap_name: str, tmp_path: Path, 
         taker = asyncio.create_task(stage.take())
         for count in range(1, 30):
             stage.offer(1)
-            await stage.until(lambda wanted=count: nic.counters.delivered_frames == wanted)  # type: ignore[misc]
+            await until(lambda wanted=count: nic.counters.delivered_frames == wanted)  # type: ignore[misc]
             await asyncio.sleep(SAMPLE_INTERVAL / 10)
         assert nic.counters.lost_interrupts == 0
         nic.stop()
@@ -50,11 +51,11 @@ async def test_a_chip_that_stops_itself_without_an_interrupt_is_noticed_on_a_sil
     async with scene(device, tap_name, tmp_path, "stop=100ms") as stage:
         nic = stage.nic
         taker = asyncio.create_task(stage.take())
-        await stage.until(lambda: nic.counters.resets >= 2)
+        await until(lambda: nic.counters.resets >= 2)
         stage.offer(1)
         nic.stop()
         await asyncio.wait_for(taker, 20.0)
-        await stage.until(lambda: nic.ledger().imbalance == 0)
+        await until(lambda: nic.ledger().imbalance == 0)
 
 
 @pytest.mark.parametrize("device", ["tap", "macvtap", "packet", "qemu"])
@@ -67,7 +68,7 @@ async def test_a_chip_that_goes_comes_back(tap_name: str, tmp_path: Path, device
         assert nic.counters.resets == 1
         nic.stop()
         await asyncio.wait_for(taker, 20.0)
-        await stage.until(lambda: nic.ledger().imbalance == 0)
+        await until(lambda: nic.ledger().imbalance == 0)
 
 
 @pytest.mark.parametrize("delivery", ["direct", "queue"])

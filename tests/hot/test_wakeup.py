@@ -14,6 +14,7 @@ from asyncnic.nic import rings
 from asyncnic.nic.opening import open_nic
 from asyncnic.stacks.inet.skin import InetStack
 from tests.stacks.inet.wire import HOST, MAC, PEER, ipv4, udp
+from tests.waiting import until
 from tests.wire import Wire
 
 
@@ -26,10 +27,8 @@ class App(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self.datagrams += 1
 
-    async def until(self, count: int) -> None:
-        async with asyncio.timeout(5):
-            while self.datagrams < count:
-                await asyncio.sleep(0.001)
+    async def until_taken(self, count: int) -> None:
+        await until(lambda: self.datagrams >= count)
 
 
 calls: "collections.Counter[str]" = collections.Counter()
@@ -63,11 +62,11 @@ async def test_a_wake_up_for_known_flows_interprets_nothing_but_the_application(
         running = asyncio.create_task(stack.run())
         for count in range(1, 301):  # until the chip knows its descriptors, and the stack the flow
             wire.send(datagram)
-            await app.until(count)
+            await app.until_taken(count)
         calls.clear()
         interrupts = nic.counters.interrupts
         wire.send(*[datagram] * 5)
-        await app.until(305)
+        await app.until_taken(305)
         assert nic.counters.interrupts > interrupts
         assert calls.pop("App.datagram_received") == 5
         if hot.IMPLEMENTATION == "compiled":

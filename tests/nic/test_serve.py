@@ -11,6 +11,7 @@ from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic, run_nic
 from asyncnic.settings.knobs import Knobs
 from tests.nic.rig import PlayedDevice
+from tests.waiting import until
 from tests.wire import HOST, Wire
 
 MAC = bytes.fromhex("020000000002")
@@ -35,10 +36,8 @@ class Taker:
             if burst.taken == self.at_once:
                 break
 
-    async def until(self, count: int) -> None:
-        async with asyncio.timeout(5):
-            while len(self.numbers) < count:
-                await asyncio.sleep(0.001)
+    async def until_taken(self, count: int) -> None:
+        await until(lambda: len(self.numbers) >= count)
 
 
 def assert_law(nic: Nic, offered: int) -> None:
@@ -59,7 +58,7 @@ async def test_every_frame_comes_once_and_in_order(tap_name: str, wire: Wire, de
         for count in (1, 1, 40, 100, 1):
             wire.send(*(frame(sent + number) for number in range(count)))
             sent += count
-            await taker.until(sent)
+            await taker.until_taken(sent)
         nic.stop()
         async with asyncio.timeout(5):
             await serving
@@ -73,7 +72,7 @@ async def test_a_burst_that_wraps_over_the_rings_end_is_taken_whole(tap_name: st
         serving = asyncio.create_task(nic.serve(taker))
         for number in range(20):
             wire.send(*(frame(7 * number + place) for place in range(7)))
-            await taker.until(7 * number + 7)
+            await taker.until_taken(7 * number + 7)
         assert nic.ledger().in_flight == 0
         nic.stop()
         await serving
@@ -85,7 +84,7 @@ async def test_answers_leave_with_the_burst_that_asked(tap_name: str, wire: Wire
         taker = Taker(nic)
         serving = asyncio.create_task(nic.serve(taker))
         wire.send(frame(1))
-        await taker.until(1)
+        await taker.until_taken(1)
         assert nic.counters.transmitted_frames == 1
         nic.stop()
         await serving
@@ -129,7 +128,7 @@ async def test_cancelled_it_loses_nothing(tap_name: str, wire: Wire) -> None:
         for number in range(3):
             serving = asyncio.create_task(nic.serve(taker))
             wire.send(frame(number))
-            await taker.until(number + 1)
+            await taker.until_taken(number + 1)
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
         assert taker.numbers == [0, 1, 2]
@@ -143,7 +142,7 @@ async def test_a_device_that_is_found_lost_while_frames_are_ready_comes_back() -
         taker = Taker(nic)
         serving = asyncio.create_task(nic.serve(taker))
         device.lanes[0].offer([frame(0)])
-        await taker.until(1)
+        await taker.until_taken(1)
         device.may_come_back = True
         device.lanes[0].offer([frame(1)])
         device.cut()  # between the frame and its readiness
@@ -152,7 +151,7 @@ async def test_a_device_that_is_found_lost_while_frames_are_ready_comes_back() -
                 assert not serving.done()
                 await asyncio.sleep(0.001)
         device.lanes[0].offer([frame(2)])
-        await taker.until(2)
+        await taker.until_taken(2)
         nic.stop()
         await serving
         assert taker.numbers == [0, 2]

@@ -11,9 +11,11 @@ from asyncnic.nic.sources import HEAVIEST, LIMITED, SourceLimit, Sources, parse_
 STRIDE = 64
 
 
-def frame(source: str, tagged: bool = False) -> bytes:
+TAGS = {"none": b"", "one": b"\x81\x00\x00\x07", "two": b"\x88\xa8\x00\x01\x81\x00\x00\x07"}
+
+
+def frame(source: str, tag: bytes = b"") -> bytes:
     octets = ip_address(source).packed
-    tag = b"\x81\x00\x00\x07" if tagged else b""
     if len(octets) == 4:
         return (bytes(12) + tag + b"\x08\x00" + bytes(12) + octets).ljust(STRIDE, b"\xee")
     return (bytes(12) + tag + b"\x86\xdd" + bytes(8) + octets).ljust(STRIDE, b"\xee")
@@ -49,16 +51,16 @@ def test_what_may_not(text: str) -> None:
         parse_source_limit(text)
 
 
-@pytest.mark.parametrize("tagged", [False, True])
+@pytest.mark.parametrize("tag", TAGS.values(), ids=TAGS)
 @pytest.mark.parametrize(("one", "other"), [("203.0.113.1", "203.0.113.2"), ("2001:db8::1", "2001:db8:0:1::1")])
-def test_a_source_has_so_much_and_no_more_and_costs_no_other_anything(one: str, other: str, tagged: bool) -> None:
+def test_a_source_has_so_much_and_no_more_and_costs_no_other_anything(one: str, other: str, tag: bytes) -> None:
     sources = Sources(SourceLimit(80))
-    flood = [frame(one, tagged)] * 64
+    flood = [frame(one, tag)] * 64
     assert len(kept(sources, 0.0, *flood)) == 10  # a tenth of a second's worth, and ten at least
-    assert kept(sources, 0.0, *flood, frame(other, tagged)) == [64]
+    assert kept(sources, 0.0, *flood, frame(other, tag)) == [64]
     passed = sum(len(kept(sources, step / 8, *flood)) for step in range(1, 81))
     assert passed == 800  # ten seconds
-    assert kept(sources, 10.0, frame(other, tagged)) == [0]
+    assert kept(sources, 10.0, frame(other, tag)) == [0]
 
 
 def test_what_comes_again_with_the_next_burst_is_judged_once() -> None:

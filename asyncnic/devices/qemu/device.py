@@ -1,4 +1,4 @@
-"""QEMU's PCnet chip as a device: `--device qemu:TAPNAME`, and a form on a Unix datagram socket for tests.
+"""QEMU's PCnet chip as a device: `--device qemu:TAPNAME`.
 
 The chip lives in a child process (machine.py). Registers go over its qtest socket, rings and buffers are RAM
 that both processes map, and the wire is a descriptor that the child inherits (wire.py). It is a chip that nobody
@@ -12,10 +12,10 @@ from contextlib import AsyncExitStack, suppress
 
 from asyncnic.devices.attachment import Attachment, opened
 from asyncnic.devices.device import DeviceOptions, WireCounters
-from asyncnic.devices.qemu.machine import DMA_BUS, DMA_SIZE, IO_BASE, Machine, Ram
+from asyncnic.devices.qemu.machine import DMA_BUS, DMA_SIZE, IO_BASE, Machine, Ram, start
 from asyncnic.devices.qemu.process import QEMU
 from asyncnic.devices.qemu.qtest import QtestError
-from asyncnic.devices.qemu.wire import SocketWire, TapWire, Wire
+from asyncnic.devices.qemu.wire import TapWire, Wire
 from asyncnic.devices.station import station_address
 from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.lanes.rules import BULK
@@ -207,14 +207,13 @@ class QemuDevice:
     async def _acquire(self, held: AsyncExitStack) -> None:
         """Start a machine on the wire, which is attached to first where it is not: it outlives a machine that died.
 
-        A new machine gets the RAM of the old one, so what the ring held is still there. Starting blocks for some
-        50 ms, on purpose: the child is killed when the thread that starts it ends.
+        A new machine gets the RAM of the old one, so what the ring held is still there.
         """
         if not self._wire.intact():
             await self._wire.attachment.detach()
             await self._wire.attachment.attach()
         try:
-            self.port.plug(Machine(self._wire.netdev, self._wire.fileno(), self._mac.hex(":"), self._ram))
+            self.port.plug(await start(self._wire.netdev, self._wire.fileno(), self._mac.hex(":"), self._ram))
         except DeviceError as error:
             raise DeviceError(f"{self.name}: {error}") from None
         held.callback(self.port.unplug)
@@ -264,13 +263,3 @@ async def open_device(name: str, options: DeviceOptions) -> QemuDevice:
     """
     mac = options.mac if options.mac is not None else station_address(name)
     return await opened(QemuDevice(f"qemu:{name}", TapWire(name, options), mac))
-
-
-async def open_on_socket(mac: bytes) -> tuple[QemuDevice, SocketWire]:
-    """QEMU's chip on a pair of Unix datagram sockets: one datagram a frame at `SocketWire.peer`.
-
-    Raises:
-        DeviceError: QEMU cannot be started.
-    """
-    wire = SocketWire()
-    return await opened(QemuDevice("qemu", wire, mac)), wire

@@ -5,6 +5,7 @@ of it touches a file system: firmware and RAM are memory files, the qtest socket
 descriptors. The RAM is mapped here too, so rings and buffers are plain memory on both sides.
 """
 
+import asyncio
 import mmap
 import os
 import socket
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from asyncnic.devices.qemu.process import QEMU, QemuProcess
 from asyncnic.devices.qemu.qtest import Qtest, QtestError
 from asyncnic.errors import DeviceError
+from asyncnic.linux.thread import in_thread
 
 RAM_SIZE = 16 << 20
 DMA_BUS = 1 << 20
@@ -81,10 +83,11 @@ class Machine:
         mac: the chip's own address, such as "52:54:00:12:34:56".
         ram: what the machine has for memory.
 
-    `intercepted` is True when the chip's interrupt line is told over the qtest socket.
+    It is of use once it is `set_up`; `intercepted` is True from then on when the chip's interrupt line is told over the
+    qtest socket.
 
     Raises:
-        DeviceError: QEMU is not installed, did not start, or has no such chip.
+        DeviceError: QEMU is not installed, or cannot be started.
     """
 
     __slots__ = ("intercepted", "process", "qtest")
@@ -98,6 +101,7 @@ class Machine:
             ours.callback(far.close)
             descriptors = (code, ram.descriptor, far.fileno(), wire)
             self.qtest = Qtest(near)
+            self.intercepted = False
             try:
                 self.process = QemuProcess(
                     arguments(*descriptors[:3], netdev=netdev.format(fd=wire), mac=mac), descriptors
@@ -105,6 +109,13 @@ class Machine:
             except DeviceError:
                 self.qtest.close()
                 raise
+
+    def set_up(self) -> None:
+        """Wait until QEMU answers, and do what firmware would. Blocks for some 50 ms, or as long as QEMU may take.
+
+        Raises:
+            DeviceError: it has ended, or has no such chip; then the machine is closed.
+        """
         try:
             self.intercepted = _set_up_pci(self.qtest)
             self.qtest.set_timeout(ANSWER_SECONDS)
@@ -117,6 +128,25 @@ class Machine:
         """End the machine and wait for it. Idempotent."""
         self.qtest.close()
         self.process.close()
+
+
+async def start(netdev: str, wire: int, mac: str, ram: Ram) -> Machine:
+    """A machine that is set up. It is waited for in a thread, and started in this one: QEMU is killed when the thread
+    that starts it ends.
+
+    Raises:
+        DeviceError: see `Machine` and `Machine.set_up`.
+    """
+    machine = Machine(netdev, wire, mac, ram)
+    setting_up = asyncio.create_task(in_thread(machine.set_up))
+    try:
+        await asyncio.shield(setting_up)
+    except BaseException:
+        machine.process.kill()  # what the thread waits for ends with it
+        await asyncio.gather(setting_up, return_exceptions=True)
+        machine.close()
+        raise
+    return machine
 
 
 def _set_up_pci(qtest: Qtest) -> bool:

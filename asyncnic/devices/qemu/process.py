@@ -77,11 +77,15 @@ class QemuProcess:
         spoken = [line for line in lines if line.strip()]
         return spoken[-1].strip() if spoken else f"exit status {self._process.poll()}"
 
+    def kill(self) -> None:
+        """Have the child end; wait for nothing."""
+        self._process.kill()
+
     def close(self) -> None:
         """Kill the child and wait for it. Idempotent."""
         if self._errors < 0:
             return
-        self._process.kill()
+        self.kill()
         with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: SIGKILL is pending, there is no more to do
             self._process.wait(_STOP_SECONDS)
         os.close(self._errors)

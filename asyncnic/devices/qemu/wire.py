@@ -1,4 +1,4 @@
-"""What QEMU's NIC is plugged into: a TAP, or a Unix datagram socket in tests.
+"""What QEMU's NIC is plugged into: a TAP.
 
 QEMU reads its wire whenever there is something to read, and hands it to the chip at once. A chip that is stopped or
 suspended discards it without a count (fact sheet 7.2), so a TAP's wire has a gate: while it is closed, a socket
@@ -11,7 +11,6 @@ import ctypes
 import fcntl
 import os
 import select
-import socket
 import struct
 import time
 from contextlib import AsyncExitStack, suppress
@@ -80,60 +79,6 @@ class Wire(Protocol):
 
     def close(self) -> None:
         """Close what was there before it was attached to. Idempotent."""
-
-
-class SocketWire:
-    """One datagram a frame; the other end of the pair is `peer`. It has no gate: whoever has `peer` need not send."""
-
-    netdev = "dgram,local.type=fd,local.str={fd}"
-
-    def __init__(self) -> None:
-        self.attachment = Attachment("qemu", self._acquire)
-        self.peer, self._end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._news = os.eventfd(0)  # there is never any: this wire ends with us
-
-    async def _acquire(self, held: AsyncExitStack) -> None:
-        """Nothing to do: both ends are ours."""
-
-    def fileno(self) -> int:
-        return self._end.fileno()
-
-    def news(self) -> int:
-        return self._news
-
-    def gone(self) -> bool:
-        return False
-
-    def intact(self) -> bool:
-        return self.attachment.attached
-
-    def open_gate(self) -> None:
-        pass
-
-    def close_gate(self, *, settled: bool = True) -> None:
-        if settled:
-            settle(self._end.fileno())
-
-    def begin(self) -> None:
-        pass
-
-    def settle(self, came: int) -> None:
-        pass
-
-    def counters(self) -> None:
-        return None
-
-    def no_link(self) -> str:
-        return ""
-
-    async def apply_knobs(self) -> None:
-        pass
-
-    def close(self) -> None:
-        if self._end.fileno() >= 0:
-            os.close(self._news)
-        self._end.close()
-        self.peer.close()
 
 
 class TapWire:

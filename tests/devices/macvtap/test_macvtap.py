@@ -7,7 +7,7 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
+from tests.waiting import until
 from tests.wire import HOST, MAC, assert_law, frame, keep_quiet, number_of
 
 _numbers = itertools.count()
@@ -101,17 +102,6 @@ async def drain(nic: Nic) -> None:
     async for burst in nic:
         for _ in burst:
             pass
-
-
-async def until(look: Callable[[], bool]) -> None:
-    """Wait for `look` to be true, in turns of the loop.
-
-    Raises:
-        TimeoutError: it never was.
-    """
-    async with asyncio.timeout(10):
-        while not look():
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import itertools
 import socket
 import struct
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -98,17 +98,6 @@ def options(**packet: Any) -> DeviceOptions:
 async def nic_on(cable: Cable, **more: Any) -> AsyncIterator[Nic]:
     async with open_nic(f"packet:{cable.name}", **more) as nic:
         yield nic
-
-
-async def until(look: Callable[[], object]) -> None:
-    """Wait for `look` to be true, in turns of the loop.
-
-    Raises:
-        TimeoutError: it never was.
-    """
-    async with asyncio.timeout(10):
-        while not look():
-            await asyncio.sleep(0.005)
 
 
 async def count(nic: Nic, frames: int) -> list[int]:

@@ -11,7 +11,8 @@ from asyncnic.devices.device import PacketOptions
 from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
-from tests.devices.packet.rig import Cable, count, drained, ip, nic_on, until
+from tests.devices.packet.rig import Cable, count, drained, ip, nic_on
+from tests.waiting import until
 from tests.wire import HOST, MAC, assert_law, frame, number_of
 
 BROADCAST = b"\xff" * 6

@@ -9,8 +9,9 @@ from asyncnic.errors import DeviceError
 from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
-from tests.devices.packet.rig import Cable, count, drained, nic_on, until
+from tests.devices.packet.rig import Cable, count, drained, nic_on
 from tests.lanes.frames import ARP, PING4, SOLICITATION, udp4
+from tests.waiting import until
 from tests.wire import HOST, MAC, assert_law, frame
 
 FIRST = ("first=ether:0x88b6",)

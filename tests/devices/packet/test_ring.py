@@ -7,7 +7,8 @@ import pytest
 
 from asyncnic.devices.device import PacketOptions
 from tests.devices.packet import frames
-from tests.devices.packet.rig import Cable, drained, ip, nic_on, take, until
+from tests.devices.packet.rig import Cable, drained, ip, nic_on, take
+from tests.waiting import until
 from tests.wire import HOST, MAC, assert_law, frame
 
 OCTETS = random.Random(3).randbytes(65536)

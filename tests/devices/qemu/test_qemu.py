@@ -1,21 +1,25 @@
 """The driver on a chip that nobody here wrote: QEMU's PCnet, in a child process, on a TAP and on a socket."""
 
 import asyncio
+import gc
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from asyncnic.devices.qemu.device import QemuDevice, open_on_socket
+from asyncnic.devices.qemu.device import QemuDevice
 from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.settings.knobs import Knobs
-from tests.waiting import turns
+from tests.devices.qemu.socket_wire import open_on_socket
+from tests.waiting import turns, until
 from tests.wire import Wire, frame, make_tap, number_of
 
 MAC = bytes.fromhex("525400123456")
@@ -60,13 +64,6 @@ class Taker:
         async with asyncio.timeout(10):
             await self._task
         return self.numbers
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another process, or the nic's own task, brings about."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def settled(nic: Nic, offered: int) -> None:
@@ -219,6 +216,57 @@ async def test_a_qemu_that_dies_at_its_start_is_quoted(
     with pytest.raises(DeviceError, match=rf"^qemu:{tap_name}: .*no such machine"):
         async with open_nic(f"qemu:{tap_name}"):
             pass
+
+
+@pytest.fixture
+def slow_qemu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A QEMU that does not begin before the file that is returned is there."""
+    go, program = tmp_path / "go", tmp_path / "qemu-system-x86_64"
+    real = shutil.which(program.name)
+    program.write_text(f'#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.01; done\nexec {real} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return go
+
+
+async def test_nothing_else_waits_while_a_machine_starts(tap_name: str, wire: Wire, slow_qemu: Path) -> None:
+    async with AsyncExitStack() as stack:
+        opening = asyncio.create_task(stack.enter_async_context(open_nic(f"qemu:{tap_name}", mac=MAC)))
+        await until(lambda: children(slow_qemu.with_name("qemu-system-x86_64")))
+        assert not opening.done(), "it is this task that lets the machine go on"
+        await asyncio.to_thread(slow_qemu.touch)
+        nic = await opening
+        wire.send(frame(MAC, 7))
+        assert await Taker(nic).take(1) == [7]
+
+
+async def test_a_start_that_is_given_up_leaves_no_machine(tap_name: str, slow_qemu: Path) -> None:
+    gc.collect()
+    before = len(memories())
+    opening = asyncio.create_task(open_nic(f"qemu:{tap_name}").__aenter__())
+    await until(lambda: children(slow_qemu.with_name("qemu-system-x86_64")))
+    assert len(memories()) > before
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    del opening  # what is raised keeps what it came through
+    await until(lambda: gc.collect() >= 0 and len(memories()) <= before)
+    assert not children(slow_qemu.with_name("qemu-system-x86_64"))
+
+
+def memories() -> list[str]:
+    """The machines' memory files that are open here."""
+    found = []
+    for one in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{one}"))
+    return [one for one in found if "memfd:asyncnic-ram" in one]
+
+
+def children(program: Path) -> list[int]:
+    """Processes that run this program."""
+    found = subprocess.run(["pgrep", "-f", f"^/bin/sh {program} "], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
 
 
 async def test_the_socket_form_carries_frames_both_ways() -> None:

@@ -20,6 +20,7 @@ from asyncnic.service.workers.process import WorkerProcess
 from asyncnic.service.workers.snapshot import Snapshot
 from asyncnic.settings.load import load
 from tests.service.workers.snapshots import snapshot
+from tests.waiting import until
 
 
 class Tap(SharedTap):
@@ -133,12 +134,6 @@ async def group() -> AsyncIterator[tuple[WorkerGroup, Tap, list[Worker]]]:
     await asyncio.wait_for(running, 10)
     await keeping.close()
     assert keeping.observed.nic.ledger().imbalance == 0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 async def test_a_worker_is_started_on_its_queues_and_stopped() -> None:

@@ -31,6 +31,7 @@ from tests.stacks.inet.wire import (
     udp4,
     udp6,
 )
+from tests.waiting import until
 
 
 class Journal(asyncio.DatagramProtocol):
@@ -138,12 +139,6 @@ async def reported() -> AsyncIterator[list[dict[str, Any]]]:
     loop.set_exception_handler(lambda _, context: contexts.append(context))
     yield contexts
     loop.set_exception_handler(None)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("name", WORLDS)

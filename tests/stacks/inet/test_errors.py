@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.stacks.inet.test_endpoint import Journal, until
+from tests.stacks.inet.test_endpoint import Journal
 from tests.stacks.inet.test_icmp import error
 from tests.stacks.inet.wire import HOST, HOST6, PEER, PEER6, Bench, filled, icmp6, ipv4, ipv6, packed, udp, udp4, udp6
+from tests.waiting import until
 
 MTU = struct.pack("!I", 1300)
 KINDS4 = [(3, code) for code in range(16)] + [(4, 0), (11, 0), (11, 1), (12, 0)]

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_interface
 
@@ -35,10 +35,3 @@ async def running(tap: str, interface: str, *addresses: str) -> AsyncIterator[tu
             await asyncio.gather(task, return_exceptions=True)
             stack.close()
             stack.close()
-
-
-async def until(found: Callable[[], object]) -> None:
-    """Poll until it is so, 5 s at most."""
-    async with asyncio.timeout(5):
-        while not found():
-            await asyncio.sleep(0.002)

@@ -8,7 +8,8 @@ import pytest
 
 from asyncnic.nic.nic import Nic
 from asyncnic.stacks.kernel.stack import KernelStack
-from tests.stacks.kernel.rig import link, running, until
+from tests.stacks.kernel.rig import link, running
+from tests.waiting import until
 from tests.wire import MAC, Wire, frame, make_tap
 
 

@@ -13,7 +13,8 @@ import pytest
 from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.nic.opening import open_nic
 from asyncnic.stacks.kernel.stack import KernelStack
-from tests.stacks.kernel.rig import link, running, until
+from tests.stacks.kernel.rig import link, running
+from tests.waiting import until
 from tests.wire import MAC, Wire, frame, make_tap
 
 

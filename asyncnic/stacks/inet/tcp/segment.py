@@ -6,7 +6,6 @@ from asyncnic.stacks.inet.tcp.options import Options, parse
 
 HEADER = 20
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
-PROTOCOL = 6
 _HEADER = struct.Struct("!HHIIHHHH")
 _NONE = Options()
 

@@ -75,8 +75,6 @@ TRANSITIONS: dict[tuple[TcpState, Happening], TcpState] = {
     **{(state, _H.RESET): _S.CLOSED for state in _S if state is not _S.LISTEN},
 }
 
-SYNCHRONIZED = frozenset(set(TcpState) - {_S.CLOSED, _S.LISTEN, _S.SYN_SENT, _S.SYN_RECEIVED})
-"""Both sides know each other's sequence numbers (RFC 9293 section 3.4)."""
 RECEIVING = frozenset((_S.ESTABLISHED, _S.FIN_WAIT_1, _S.FIN_WAIT_2))
 """The peer has not sent its FIN yet: its data is taken."""
 SENDING = frozenset((_S.ESTABLISHED, _S.CLOSE_WAIT, _S.FIN_WAIT_1, _S.CLOSING, _S.LAST_ACK))

@@ -9,6 +9,7 @@ import gc
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -422,6 +423,24 @@ async def test_a_server_serves_until_it_is_closed(world: World) -> None:
         await forever
     assert not server.is_serving()
     assert tuple(server.sockets) == ()
+
+
+@pytest.mark.parametrize("how", ["close_clients", "abort_clients"])
+async def test_a_server_ends_the_connections_of_its_clients(world: World, how: str) -> None:
+    """As asyncio's does from Python 3.13 on: closed to the end of what was written, or reset."""
+    if world.name != "inet" and sys.version_info < (3, 13):
+        return
+    server, accepted, client = await joined(world)
+    accepted.transport.write(bytes(50_000))
+    server.close()
+    getattr(server, how)()
+    ended = await client.lost
+    if how == "close_clients":
+        assert (ended, len(client.data)) == (None, 50_000)
+    else:
+        assert isinstance(ended, ConnectionResetError)
+    await accepted.lost
+    await server.wait_closed()
 
 
 async def test_connecting_can_be_given_up(world: World) -> None:
