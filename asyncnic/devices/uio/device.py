@@ -155,10 +155,16 @@ class UioDevice:
         """Nothing to bring about: this wire has no queue of the kernel's."""
 
     async def reattach(self) -> bool:
-        """See `Device.reattach`. A card that was pulled comes back to another driver: start again then."""
+        """See `Device.reattach`. A card that was pulled comes back to another driver, and what is open of a driver that
+        was taken away stays dead though it is given back: start again then.
+        """
         if self._function.uio is None:
             return False
         self.port.gone = False
+        try:
+            self.lanes[0].interrupt()
+        except DeviceLost:
+            return False
         return self.port.read(0, 1) != 0xFF
 
     async def close(self) -> None:
