@@ -131,6 +131,14 @@ class Ipv4:
         word = self._identifications.word(source, target, UDP)
         return _Template(link, plain, ports, self._paths.mtu - HEADER - UDP_HEADER, word)
 
+    def hold(self, target: bytes) -> None:
+        """See `NextHops.hold`."""
+        self._hops.hold(target)
+
+    def release(self, target: bytes) -> None:
+        """See `NextHops.release`."""
+        self._hops.release(target)
+
     def stream_template(self, source: bytes, target: bytes, ports: bytes, now: float) -> Template | None:
         """See `asyncnic.stacks.inet.tcp.layer.TcpLayer`."""
         link = self._hops.link_header(target)

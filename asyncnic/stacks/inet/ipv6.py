@@ -131,6 +131,14 @@ class Ipv6:
         plain = header(UDP, source, target, 0)
         return _Template(link, plain, ports, self.path_mtu(target, now) - HEADER - UDP_HEADER, _NONE)
 
+    def hold(self, target: bytes) -> None:
+        """See `NextHops.hold`."""
+        self._hops.hold(target)
+
+    def release(self, target: bytes) -> None:
+        """See `NextHops.release`."""
+        self._hops.release(target)
+
     def stream_template(self, source: bytes, target: bytes, ports: bytes, now: float) -> Template | None:
         """See `asyncnic.stacks.inet.tcp.layer.TcpLayer`."""
         link = self._hops.link_header(target)

@@ -16,6 +16,16 @@ UNKNOWN = bytes(6)
 """The destination of what the device is to have routed by the kernel, which keeps the addresses."""
 
 
+class _Held:
+    """A router that is not to be forgotten, None while it is not known, and for how many."""
+
+    __slots__ = ("count", "mac")
+
+    def __init__(self, mac: bytes | None) -> None:
+        self.mac = mac
+        self.count = 0
+
+
 class NextHops:
     """Sends finished packets of one family.
 
@@ -30,7 +40,18 @@ class NextHops:
         kept: nobody is asked for his MAC address: packets go where the last one from there came from, or to `UNKNOWN`.
     """
 
-    __slots__ = ("_addresses", "_gateway", "_kept", "_kind", "_link", "_totals", "_via", "changed", "neighbours")
+    __slots__ = (
+        "_addresses",
+        "_gateway",
+        "_held",
+        "_kept",
+        "_kind",
+        "_link",
+        "_totals",
+        "_via",
+        "changed",
+        "neighbours",
+    )
 
     def __init__(
         self,
@@ -50,22 +71,52 @@ class NextHops:
         self._gateway = gateway
         self._totals = totals
         self._via: dict[bytes, bytes] = {}
+        self._held: dict[bytes, _Held] = {}
         self.changed = changed
         self.neighbours = Neighbours(solicit, self._transmit, totals, changed=changed)
 
     def __len__(self) -> int:
-        """Hosts off the link whose router is remembered; bounded by `LIMIT`."""
+        """Hosts off the link whose router is remembered; bounded by `LIMIT`, those apart that are held."""
         return len(self._via)
 
     def heard(self, source: bytes, mac: bytes) -> None:
         """A packet for us came from `source` by way of `mac`: remember that for hosts off the link."""
         if not self._kept and (self._gateway is not None or self._addresses.on_link(source)):
             return
+        held = self._held.get(source)
+        if held is not None:
+            if held.mac != mac:
+                held.mac = mac
+                self.changed()
+            return
         if self._via.pop(source, mac) != mac:
             self.changed()
         if len(self._via) >= LIMIT:
             del self._via[next(iter(self._via))]
         self._via[source] = mac
+
+    def hold(self, target: bytes) -> None:
+        """Somebody has business with `target` that lasts: the router to it is not forgotten for others' sake until it
+        is released as often.
+        """
+        held = self._held.get(target)
+        if held is None:
+            held = self._held[target] = _Held(self._via.pop(target, None))
+        held.count += 1
+
+    def release(self, target: bytes) -> None:
+        """The business of one `hold` is over."""
+        held = self._held[target]
+        held.count -= 1
+        if not held.count:
+            del self._held[target]
+            if held.mac is not None:
+                self.heard(target, held.mac)
+
+    def _router(self, target: bytes) -> bytes | None:
+        """The MAC address of the router that last brought a packet of `target`'s."""
+        held = self._held.get(target)
+        return self._via.get(target) if held is None else held.mac
 
     def send(self, target: bytes, packets: Sequence[bytes], now: float) -> Sent:
         """Send packets that belong together (fragments of one datagram) towards `target`."""
@@ -77,13 +128,13 @@ class NextHops:
         elif self._addresses.owns(target) or target in self._addresses.tentative:
             mac = None  # there is no loopback here
         elif self._kept:
-            mac = self._via.get(target, UNKNOWN)
+            mac = self._router(target) or UNKNOWN
         elif self._addresses.on_link(target):
             return Sent.TAKEN if self.neighbours.send(target, packets, now) else Sent.FULL
         elif self._gateway is not None:
             return Sent.TAKEN if self.neighbours.send(self._gateway, packets, now) else Sent.FULL
         else:
-            mac = self._via.get(target)
+            mac = self._router(target)
         if mac is None:
             self._totals.no_route += 1
             return Sent.NO_ROUTE
@@ -94,13 +145,13 @@ class NextHops:
         mac: bytes | None = None
         if not is_multicast(target) and not self._addresses.is_broadcast(target):
             if self._kept:
-                mac = self._via.get(target)
+                mac = self._router(target)
             elif self._addresses.on_link(target):
                 mac = self.neighbours.lookup(target)
             elif self._gateway is not None:
                 mac = self.neighbours.lookup(self._gateway)
             else:
-                mac = self._via.get(target)
+                mac = self._router(target)
         return None if mac is None else self._link.header(mac, self._kind)
 
     def _transmit(self, mac: bytes, packets: Sequence[bytes]) -> bool:

@@ -1,6 +1,8 @@
 from asyncnic.stacks.inet.nexthop import LIMIT
 from tests.stacks.inet.wire import FAR, FAR6, HOST, HOST6, MAC, ROUTER_MAC, Bench, arp, echo4, icmp6, ipv4, ipv6, packed
 
+OTHER_MAC = bytes.fromhex("0200000000fd")
+
 
 def test_an_answer_off_the_link_goes_back_by_the_router_that_asked() -> None:
     bench = Bench()
@@ -28,6 +30,26 @@ def test_routers_are_remembered_for_few_hosts() -> None:
     sources = [f"198.51.{number >> 8}.{number & 255}" for number in range(LIMIT + 100)]
     bench.feed(*(ipv4(1, echo4(b"", kind=0), source, source_mac=ROUTER_MAC) for source in sources))
     assert len(bench.inet.v4.hops) == LIMIT
+
+
+def test_a_router_that_is_held_outlives_the_others_and_is_followed() -> None:
+    bench = Bench()
+    hops, far = bench.inet.v4.hops, packed(FAR)
+    question = ipv4(1, echo4(b"", kind=0), FAR, source_mac=ROUTER_MAC)
+    crowd = [ipv4(1, echo4(b"", kind=0), f"203.0.{number >> 8}.{number & 255}") for number in range(LIMIT)]
+    hops.hold(far)
+    bench.feed(question)
+    hops.hold(far)
+    bench.feed(*crowd)
+    assert hops.link_header(far) == ROUTER_MAC + MAC + b"\x08\x00"
+    hops.release(far)
+    bench.feed(ipv4(1, echo4(b"", kind=0), FAR, source_mac=OTHER_MAC), *crowd)
+    assert hops.link_header(far) == OTHER_MAC + MAC + b"\x08\x00"
+    hops.release(far)
+    assert hops.link_header(far) == OTHER_MAC + MAC + b"\x08\x00"
+    bench.feed(*crowd)
+    assert hops.link_header(far) is None
+    assert len(hops) == LIMIT
 
 
 def test_neighbours_are_not_remembered_as_routed() -> None:

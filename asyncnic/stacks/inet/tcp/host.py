@@ -296,11 +296,15 @@ class Tcp:
     def _enter(self, connection: Connection) -> None:
         self.connections[connection.key] = connection
         self.accounts.opened(connection)
+        peer = peer_of(connection.key)
+        self._layers[len(peer)].hold(peer)
 
     def _forget(self, connection: Connection) -> None:
         if self.connections.get(connection.key) is connection:
             del self.connections[connection.key]
             self.accounts.closed(connection)
+            peer = peer_of(connection.key)
+            self._layers[len(peer)].release(peer)
         if connection.direct is not None:
             connection.direct.forget()
         connection.scheduled = NEVER

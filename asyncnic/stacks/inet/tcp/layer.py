@@ -27,6 +27,12 @@ class TcpLayer(IpLayer, Protocol):
     def lower_path_mtu(self, target: bytes, mtu: int, now: float) -> None:
         """A router said that `mtu` octets are the most on the way to `target`."""
 
+    def hold(self, target: bytes) -> None:
+        """A connection with `target` begins: the way there is to be kept."""
+
+    def release(self, target: bytes) -> None:
+        """A connection with `target` is over."""
+
     def stream_template(self, source: bytes, target: bytes, ports: bytes, now: float) -> Template | None:
         """What all segments of a connection (`ports`: source and target, 4 octets) have in common; None where the way
         is not known.

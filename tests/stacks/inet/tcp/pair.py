@@ -84,6 +84,11 @@ class Wire:
     def owns(self, address: bytes) -> bool:
         return address == self.address
 
+    def hold(self, target: bytes) -> None:
+        """There is one way only."""
+
+    release = hold
+
     def stream_template(self, source: bytes, target: bytes, ports: bytes, now: float) -> None:
         """There is no fast way here."""
 
