@@ -131,6 +131,10 @@ class Ipv4:
         word = self._identifications.word(source, target, UDP)
         return _Template(link, plain, ports, self._paths.mtu - HEADER - UDP_HEADER, word)
 
+    def has(self, address: bytes) -> bool:
+        """See `asyncnic.stacks.inet.tcp.layer.TcpLayer`."""
+        return self._addresses.owns(address) or address in self._addresses.tentative
+
     def hold(self, target: bytes) -> None:
         """See `NextHops.hold`."""
         self._hops.hold(target)

@@ -131,6 +131,10 @@ class Ipv6:
         plain = header(UDP, source, target, 0)
         return _Template(link, plain, ports, self.path_mtu(target, now) - HEADER - UDP_HEADER, _NONE)
 
+    def has(self, address: bytes) -> bool:
+        """See `asyncnic.stacks.inet.tcp.layer.TcpLayer`."""
+        return self._addresses.owns(address) or address in self._addresses.tentative
+
     def hold(self, target: bytes) -> None:
         """See `NextHops.hold`."""
         self._hops.hold(target)

@@ -116,6 +116,7 @@ class Inet(TcpApi):
         self.v6 = Host6(
             self._link, v6, _gateway(gateways, 6), mtu, self.udp, tcp_host, totals, dad_transmits, *more, v6_any, moved
         )
+        self.v4.addresses.on_change = self.v6.addresses.on_change = self._readdressed
         self.udp.factory_failed = self._handler_raised
         super().__init__(tcp_host, {4: self.v4.addresses, 16: self.v6.addresses}, clock)
         self._segments = _SegmentReader(mac, tcp_host.connections, expected, partial(took, tcp_host.touched))
@@ -138,6 +139,11 @@ class Inet(TcpApi):
         """Where frames go, or where they come from, may have changed."""
         self.udp.forget_ways()
         self.tcp.forget_ways()
+
+    def _readdressed(self) -> None:
+        """Addresses of ours came into use, or went out of it."""
+        self.udp.forget_ways()
+        self.tcp.readdressed()
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         """Protocol -> outcome -> frames that ended there; all of them, zeros too. Sums to the frames taken."""
@@ -168,6 +174,7 @@ class Inet(TcpApi):
         self.v4.renew([address for address in addresses if isinstance(address, IPv4Interface)], mtu)
         self.v6.renew([address for address in addresses if isinstance(address, IPv6Interface)], mtu)
         self.udp.flows.clear()
+        self._readdressed()
 
     def addresses(self) -> dict[str, str]:
         """Each address as text, and its state: "tentative", "preferred" or "duplicate"."""

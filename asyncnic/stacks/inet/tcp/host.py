@@ -23,7 +23,7 @@ from asyncnic.stacks.inet.tcp.layer import Place, TcpLayer, pseudo, segment_room
 from asyncnic.stacks.inet.tcp.listening import Accept, Listening, received
 from asyncnic.stacks.inet.tcp.segment import ACK, RST, SYN, ChecksumError, HeaderError, Segment, decode
 from asyncnic.stacks.inet.tcp.sequence import MASK, before, position
-from asyncnic.stacks.inet.tcp.states import TcpState
+from asyncnic.stacks.inet.tcp.states import Happening, TcpState
 from asyncnic.stacks.inet.tcp.timers import NEVER
 from asyncnic.stacks.inet.udp import EPHEMERAL, WILDCARDS
 
@@ -112,6 +112,20 @@ class Tcp:
     def forget_ways(self) -> None:
         """Where segments go, or where they come from, may have changed."""
         self._ways.clear()
+
+    def readdressed(self) -> None:
+        """Addresses of ours came into use, or went out of it.
+
+        Connections of one that is ours no more are over, and their peers are not told: that would be to speak from it.
+        Those of one that is only being asked for wait, as on a wire that loses.
+        """
+        self.forget_ways()
+        for connection in self.connections.values():
+            own = own_of(connection.key)
+            if not self._layers[len(own)].has(own):
+                self.counters.aborted += 1
+                connection.over(Happening.ABORT, OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL)))
+                self.touch(connection)
 
     def touch(self, connection: Connection) -> None:
         """Something changed about it: `flush` will look at it."""
@@ -273,6 +287,8 @@ class Tcp:
         layer = self._layers[len(peer)]
 
         def send(data: bytes, now: float) -> bool:
+            if not layer.owns(own):
+                return True
             return layer.send(TCP, data, own, peer, now, whole=True) is not Sent.FULL
 
         connection = Connection(

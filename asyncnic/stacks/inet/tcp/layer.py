@@ -21,6 +21,9 @@ class TcpLayer(IpLayer, Protocol):
     def link_mtu(self) -> int:
         """Octets of the largest packet on the link."""
 
+    def has(self, address: bytes) -> bool:
+        """Whether `address` is ours, in use or about to be."""
+
     def path_mtu(self, target: bytes, now: float) -> int:
         """Octets of the largest packet that reaches `target` whole, as far as known."""
 

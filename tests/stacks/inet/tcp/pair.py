@@ -84,6 +84,8 @@ class Wire:
     def owns(self, address: bytes) -> bool:
         return address == self.address
 
+    has = owns
+
     def hold(self, target: bytes) -> None:
         """There is one way only."""
 
