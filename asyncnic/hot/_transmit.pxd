@@ -23,8 +23,9 @@ cdef class TransmitSlots:
     cdef public bint open, follows
     cdef public Py_ssize_t pending, unseen
     cdef readonly unsigned long long frames, octets_sent
-    cdef public object kick, on_first
+    cdef public object tell, on_first
 
+    cpdef kick(self)
     @cython.locals(at=Py_ssize_t, size=Py_ssize_t, length=Py_ssize_t, check=uint32_t)
     @cython.locals(frame="unsigned char *", payload="unsigned char *", total="unsigned long")
     cpdef bint put_datagram(self, Template template, bytes data) except -1

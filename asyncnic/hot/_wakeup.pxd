@@ -29,7 +29,7 @@ cdef class WakeUp:
     cdef public unsigned long long bursts, budget_frames, budget_time, interrupts
     cdef readonly Histogram burst_frames, delivery_seconds
     cdef readonly dict watched
-    cdef object _life, _kick, _new_turns, _weights, _turns, _budget
+    cdef object _life, _new_turns, _weights, _turns, _budget
     cdef tuple _judged
     cdef TransmitSlots _transmit
     cdef bint _system_clock, _usual

@@ -7,6 +7,7 @@ from asyncnic.hot.primitives cimport FrameBatch
 
 cdef uint32_t _OWN, _OWN_STP_ENP, _BCNT_MASK
 cdef Py_ssize_t _LEAST, _MOST
+cdef long _STATUS, _FEATURES, _EXTENDED, _MODE, _TXON, _TINT, _TXSTRT, _SPND, _LTINTEN, _TOKINTD, _LOOP
 
 cdef class FrameWriter:
     cdef unsigned char[::1] _octets
@@ -22,3 +23,17 @@ cdef class FrameWriter:
 
     @cython.locals(place=Py_ssize_t, word=Py_ssize_t, sent=Py_ssize_t)
     cdef Py_ssize_t _send(self, int fd, Py_ssize_t first, Py_ssize_t end) except -1
+
+cdef class UsualFrames:
+    cdef object _core
+    cdef public FrameWriter writer
+    cdef public object file
+    cdef public bint busy
+
+    @cython.locals(csr=list, writer=FrameWriter, sent=Py_ssize_t, length=Py_ssize_t, count=Py_ssize_t, first=Py_ssize_t,
+                   done=Py_ssize_t)
+    cpdef bint burst(self) except -1
+
+cdef class Doorbell:
+    cdef object _core, _slow
+    cdef UsualFrames _usual

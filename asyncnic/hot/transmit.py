@@ -102,7 +102,7 @@ class TransmitSlots:
         pending: descriptors given to the card and not taken back.
         unseen: of those, the ones that the card was not told of.
         open: whether there is a card.
-        kick: tells the card; called where there is no room.
+        tell: tells the card that there is something to send.
         on_first: called when a frame is put that is the first the card was not told of, unless `follows`.
         follows: while a burst is taken whose end tells the card.
     """
@@ -123,9 +123,15 @@ class TransmitSlots:
         self.unseen = 0
         self.frames = 0
         self.octets_sent = 0
-        self.kick: Callable[[], None] = _nothing
+        self.tell: Callable[[], None] = _nothing
         self.on_first: Callable[[], None] = _nothing
         self.follows = False
+
+    def kick(self) -> None:
+        """Tell the card, where there is one and something that it was not told of."""
+        if self.unseen and self.open:
+            self.unseen = 0
+            self.tell()
 
     def room(self) -> int:
         """Frames that can be put now without taking any back."""

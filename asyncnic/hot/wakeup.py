@@ -58,8 +58,7 @@ class WakeUp:
         knobs: read at every burst.
         life: the nic's state.
         clock: monotonic seconds.
-        transmit: descriptors of the first lane's transmit ring.
-        kick: makes the card look at what was sent; called at the end of each burst.
+        transmit: descriptors of the first lane's transmit ring; the card is told of them at the end of each burst.
         turns: makes the lanes' order (`asyncnic.lanes.turns.Turns`) of the weights.
         budget: `asyncnic.nic.budget.BudgetControl`.
         burst_frames, delivery_seconds: frames in a burst; from its begin to its hand-back.
@@ -89,7 +88,6 @@ class WakeUp:
         life: Any,
         clock: "Clock",
         transmit: "TransmitSlots",
-        kick: Callable[[], None],
         turns: Callable[[Any], Any],
         budget: Any,
         burst_frames: "Histogram",
@@ -118,7 +116,6 @@ class WakeUp:
         self.delivery_seconds = delivery_seconds
         self._life = life
         self._transmit = transmit
-        self._kick = kick
         self._new_turns = turns
         self._weights = knobs.lane_weight
         self._turns = turns(self._weights)
@@ -296,7 +293,7 @@ class WakeUp:
             self.burst_frames.observe(taken)
             self.delivery_seconds.observe(now - self._start)
         if self._transmit.unseen:
-            self._kick()
+            self._transmit.kick()
         if burst is not None:
             check_taken(burst, count)
 

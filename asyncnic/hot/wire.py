@@ -9,6 +9,8 @@ it is, and model/transmit.py sees to it.
 
 import io
 import socket
+from collections.abc import Callable
+from typing import Any
 
 try:
     import cython
@@ -31,6 +33,9 @@ Line = io.FileIO | socket.socket
 _OWN = 0x8000_0000
 _OWN_STP_ENP = 0x8300_0000
 _BCNT_MASK = 0xFFF
+# Of CSR0 the transmitter is on, and TINT; of CSR4 TXSTRT; of CSR5 suspended, LTINTEN and TOKINTD; of the mode loopback.
+_STATUS, _FEATURES, _EXTENDED, _MODE = 0, 4, 5, 15
+_TXON, _TINT, _TXSTRT, _SPND, _LTINTEN, _TOKINTD, _LOOP = 0x10, 0x200, 0x8, 0x1, 0x4000, 0x8000, 0x4
 _LEAST, _MOST = 60, 1514  # shorter ones are padded, and longer ones babble
 
 
@@ -125,3 +130,72 @@ class FrameWriter:
                 word = self._ring + 4 * place + 1
                 store32(cython.address(self._words[word]), load32(cython.address(self._words[word])) & ~_OWN)
             return first + sent
+
+
+class UsualFrames:
+    """A chip's transmit half as long as what it is to send is usual, and its wire a file.
+
+    Args:
+        core: the chip's state.
+
+    Attributes:
+        writer: of the ring; None: it holds none that are usual.
+        file: the wire; None: it is no file.
+        busy: whether the transmitter is at it.
+    """
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        self.writer: FrameWriter | None = None
+        self.file: Line | None = None
+        self.busy = False
+
+    def burst(self) -> bool:
+        """Send the usual frames at the head of the ring. True when the card owns no more."""
+        core, csr, writer = self._core, self._core.csr, self.writer
+        if self.file is None or writer is None or not core.link_up or not core.bus_master:
+            return False
+        if csr[_MODE] & _LOOP or csr[_EXTENDED] & _LTINTEN:
+            return False
+        sent = 0
+        length = core.tx_length
+        count = core.tx_count
+        while sent < length and not (sent and writer.stopped):
+            first = length - count
+            done = writer.write(self.file, first, min(length, first + length - sent)) - first
+            if not done:
+                break
+            sent += done
+            count = count - done or length
+        if sent:
+            core.tx_count = count
+            core.counters.transmitted += sent
+            csr[_FEATURES] |= _TXSTRT
+            if not csr[_EXTENDED] & _TOKINTD:
+                csr[_STATUS] |= _TINT
+        return writer.stopped or sent == length
+
+
+class Doorbell:
+    """Has a chip in this process look at its transmit ring, without a write of TDMD: one step where all is usual.
+
+    Args:
+        core: the chip's state.
+        usual: its transmit half.
+        slow: what a write of TDMD does.
+    """
+
+    def __init__(self, core: Any, usual: UsualFrames, slow: Callable[[], None]) -> None:
+        self._core = core
+        self._usual = usual
+        self._slow = slow
+
+    def __call__(self) -> None:
+        """Send what the chip owns."""
+        core, csr, usual = self._core, self._core.csr, self._usual
+        status, features = csr[_STATUS], csr[_FEATURES]
+        ready = status & _TXON and not csr[_EXTENDED] & _SPND and not usual.busy
+        if not ready or not usual.burst():
+            self._slow()
+        elif (csr[_STATUS] != status or csr[_FEATURES] != features) and not core.interrupt_line:
+            core.update_interrupt()  # what is sent adds causes, and takes none away

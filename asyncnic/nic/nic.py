@@ -81,7 +81,7 @@ class Nic:
         self._life = life = Life(device.name)
         self._drivers = drivers
         self._transmit = Transmit(drivers[0], life)
-        self._rings = Rings(device, drivers, knobs, clock, life, self._transmit.kick, sources)
+        self._rings = Rings(device, drivers, knobs, clock, life, sources)
         self.sources = sources
         """Who sends the most, where a source is limited; None: nobody looks."""
         self._faults = Faults(device, drivers, life, tasks)

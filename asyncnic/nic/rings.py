@@ -6,7 +6,7 @@ which state is in state.py. A delivery calls `next_burst`; nothing else does.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from asyncnic import hot
 from asyncnic.devices.device import Device
@@ -37,7 +37,6 @@ class Rings:
         knobs: read at every burst.
         clock: monotonic seconds.
         life: the nic's state.
-        kick: makes the card look at what was sent; called at the end of each burst.
         sources: judges which frames are too many of their source; None: none are.
     """
 
@@ -48,7 +47,6 @@ class Rings:
         knobs: Knobs,
         clock: Clock,
         life: Life,
-        kick: Callable[[], None],
         sources: Sources | None = None,
     ) -> None:
         self.device = device
@@ -69,7 +67,6 @@ class Rings:
             life,
             clock,
             drivers[0].tx.slots,
-            kick,
             lambda weights: Turns(names, by_lane(weights)),
             self._budget,
             self.burst_frames,

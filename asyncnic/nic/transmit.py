@@ -33,7 +33,8 @@ class Transmit:
         self._loop = asyncio.get_running_loop()
         self.slots = driver.tx.slots
         """For stacks that write into descriptors themselves: what is put there is sent and counted as by `try_send`."""
-        self.slots.kick = self.kick
+        self.kick = self.slots.kick
+        """Makes the card look at the ring, where something was sent since it last did."""
         self.slots.on_first = self._kick_soon
         life.tell(self._changed)
         self._changed()
@@ -80,11 +81,6 @@ class Transmit:
                 self._driver.kick()
                 await asyncio.sleep(0 if ring.reap() else POLL_INTERVAL)
         await asyncio.sleep(POLL_INTERVAL)
-
-    def kick(self) -> None:
-        """Make the card look at the ring, where something was sent since it last did."""
-        if self.slots.unseen and self._life.present:
-            self._driver.kick()
 
     def _kick_soon(self) -> None:
         """A frame was put; those that follow in this turn of the loop go with it."""

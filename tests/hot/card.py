@@ -22,16 +22,15 @@ class Card:
         )
         self.slots.disarm_all()
         self.slots.open = True
-        self.slots.kick = self._kick
+        self.slots.tell = self._told
         self.size = size
         self.next = 0
         self.busy = False
         self.kicks = 0
         self.sent: list[bytes] = []
 
-    def _kick(self) -> None:
+    def _told(self) -> None:
         self.kicks += 1
-        self.slots.unseen = 0
         if not self.busy:
             self.take()
 

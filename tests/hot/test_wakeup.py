@@ -13,19 +13,26 @@ from asyncnic import hot
 from asyncnic.nic import rings
 from asyncnic.nic.opening import open_nic
 from asyncnic.stacks.inet.skin import InetStack
-from tests.stacks.inet.wire import HOST, MAC, PEER, ipv4, udp
+from tests.stacks.inet.wire import HOST, MAC, PEER, arp, ipv4, udp
 from tests.waiting import until
 from tests.wire import Wire
 
 
 class App(asyncio.DatagramProtocol):
-    """Counts datagrams."""
+    """Counts datagrams, and answers them."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: bool = False) -> None:
         self.datagrams = 0
+        self.answers = answers
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self.datagrams += 1
+        if self.answers:
+            self.transport.sendto(data, addr)
 
     async def until_taken(self, count: int) -> None:
         await until(lambda: self.datagrams >= count)
@@ -50,16 +57,18 @@ class CountedWakeUp(rings._WakeUp):  # type: ignore[misc, valid-type]
             sys.setprofile(None)
 
 
+@pytest.mark.parametrize("answers", [False, True])
 async def test_a_wake_up_for_known_flows_interprets_nothing_but_the_application(
-    tap_name: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    tap_name: str, wire: Wire, monkeypatch: pytest.MonkeyPatch, answers: bool
 ) -> None:
     monkeypatch.setattr(rings, "_WakeUp", CountedWakeUp)
     datagram = ipv4(17, udp(b"x", 5000, 7, PEER, HOST)).ljust(60, b"\0")
     async with open_nic(f"tap:{tap_name}", mac=MAC) as nic:
-        app = App()
+        app = App(answers)
         stack = InetStack(nic, (ip_interface(f"{HOST}/24"),))
         await stack.inet.create_datagram_endpoint(lambda: app, local_addr=(HOST, 7))
         running = asyncio.create_task(stack.run())
+        wire.send(arp(1, PEER, HOST))  # says where answers go
         for count in range(1, 301):  # until the chip knows its descriptors, and the stack the flow
             wire.send(datagram)
             await app.until_taken(count)

@@ -31,7 +31,7 @@ class PlayedLane:
         self.name = name
         self.chip = Am79C970A(DmaMemory.anonymous(memory_size), MAC, self._send)
         self.port: Port = self.chip
-        self.doorbell = self.chip.demand
+        self.doorbell = self.chip.doorbell()
         self.queue = None
         self.waiting: deque[bytes] = deque()
         self.read = 0

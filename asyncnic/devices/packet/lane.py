@@ -59,7 +59,7 @@ class PacketLane:
         self.name = name
         self.port = Am79C970A(memory, mac, self._send)
         self.port.link_up = False
-        self.doorbell = self.port.demand
+        self.doorbell = self.port.doorbell()
         self._host = host
         self._receiver: RingSocket | None = receiver
         self._sender = sender

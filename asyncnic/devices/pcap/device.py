@@ -35,7 +35,7 @@ class CaptureLane:
         self.handed = 0
         self.port = Am79C970A(memory, mac, lambda frame: True)
         self.port.link_up = True
-        self.doorbell = self.port.demand
+        self.doorbell = self.port.doorbell()
         self.queue = None
         self._frames = iter(capture)
         self._knobs = options.knobs

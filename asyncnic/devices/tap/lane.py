@@ -31,7 +31,7 @@ class TapLane:
     def __init__(self, name: str, memory: DmaMemory, mac: bytes, knobs: Knobs) -> None:
         self.name = name
         self.port = Am79C970A(memory, mac, self._send)
-        self.doorbell = self.port.demand
+        self.doorbell = self.port.doorbell()
         self._knobs = knobs
         self._file: io.FileIO | None = None
         self._reads = True

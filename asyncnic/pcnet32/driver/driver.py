@@ -89,7 +89,6 @@ class Driver:
         self._port = port
         self._layout = layout
         self._pause = pause
-        self._doorbell = doorbell
         self._filters = filters and not promiscuous
         self._all = filters or promiscuous  # what the chip itself lets in
         self._ladrf = 0
@@ -99,6 +98,7 @@ class Driver:
         self._use_words(wide=False)
         self.rx = ReceiveRing(port.memory, layout.rx_ring, layout.rx_buffers, layout.scratch, rx_ring, max_frame)
         self.tx = TransmitRing(port.memory, layout.tx_ring, layout.tx_buffers, tx_ring)
+        self.tx.slots.tell = self._demand if doorbell is None else doorbell
         self._mac = mac
         self.chip = ""
         self.missed = 0
@@ -272,9 +272,9 @@ class Driver:
     def kick(self) -> None:
         """Make the card look at the transmit ring now. INEA rides on every CSR0 write, so it is kept as it is."""
         self.tx.slots.unseen = 0
-        if self._doorbell is not None:
-            self._doorbell()
-            return
+        self.tx.slots.tell()
+
+    def _demand(self) -> None:
         self.write_csr(reg.CSR_STATUS, reg.CSR0_TDMD | (reg.CSR0_INEA if self._interrupts_on else 0))
 
     # -- Registers ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from asyncnic import hot
 from asyncnic.hot.reader import MIN_FRAME
-from asyncnic.hot.wire import FrameWriter, Line
+from asyncnic.hot.wire import FrameWriter, UsualFrames
 from asyncnic.pcnet32 import descriptors as desc
 from asyncnic.pcnet32 import registers as reg
 from asyncnic.pcnet32.model.core import BusFault, Core
@@ -19,6 +19,7 @@ from asyncnic.pcnet32.model.receive import EMULATOR_MAX_FRAME, MAX_FRAME, Receiv
 
 _MAX_ETHERNET = 1518  # octets with FCS; one more is babble
 _FrameWriter = hot.choose(FrameWriter)
+_UsualFrames = hot.choose(UsualFrames)
 
 
 class Transmitter:
@@ -28,20 +29,21 @@ class Transmitter:
         core: the chip's state.
         receiver: where looped frames go.
         send: takes a frame without FCS, valid only during the call; False when the wire refused it.
+
+    Attributes:
+        usual: sends what is usual, where the wire is a file.
     """
 
-    __slots__ = ("_busy", "_core", "_frame", "_receiver", "_send", "_size", "_with_fcs", "_writer", "file")
+    __slots__ = ("_core", "_frame", "_receiver", "_send", "_size", "_with_fcs", "usual")
 
     def __init__(self, core: Core, receiver: ReceiveUnit, send: Callable[[memoryview], bool]) -> None:
         self._core = core
         self._receiver = receiver
         self._send = send
-        self._busy = False
         self._frame = memoryview(bytearray(MAX_FRAME))
         self._size = -1  # octets of the frame in hand; -1: none
         self._with_fcs = False
-        self._writer: FrameWriter | None = None
-        self.file: Line | None = None
+        self.usual: UsualFrames = _UsualFrames(core)
 
     def reconfigure(self) -> None:
         """The ring's place or length, or the style have changed."""
@@ -51,24 +53,25 @@ class Transmitter:
             start = core.reach(core.tx_base, desc.DESCRIPTOR_SIZE * core.tx_length)
         memory = core.memory
         usable = start >= 0 and not start % desc.RING_ALIGNMENT
-        self._writer = _FrameWriter(memory.octets, memory.words, memory.bus, start // 4) if usable else None
+        writer = _FrameWriter(memory.octets, memory.words, memory.bus, start // 4) if usable else None
+        self.usual.writer = writer
 
     def look(self) -> None:
         """Send what the chip owns, as on TDMD. Does nothing while the transmitter is off."""
-        core = self._core
+        core, usual = self._core, self.usual
         if not core.csr[reg.CSR_STATUS] & reg.CSR0_TXON:
             core.csr[reg.CSR_STATUS] &= ~reg.CSR0_TDMD
             return
-        if self._busy or (core.csr[reg.EXTENDED_CONTROL] & reg.CSR5_SPND and not core.quirks.transmits_while_suspended):
+        if usual.busy or (core.csr[reg.EXTENDED_CONTROL] & reg.CSR5_SPND and not core.quirks.transmits_while_suspended):
             return
-        self._busy = True
+        usual.busy = True
         try:
-            if self.file is None or not self._write_burst(self.file):
+            if not usual.burst():
                 self._walk()
         except BusFault:
             core.fault()
         finally:
-            self._busy = False
+            usual.busy = False
         if not core.quirks.tdmd_sticks:
             core.csr[reg.CSR_STATUS] &= ~reg.CSR0_TDMD
 
@@ -79,27 +82,6 @@ class Transmitter:
             return core.usable(core.tx_base, core.tx_address(), core.load(core.tx_address(), 16)[1])
         except BusFault:
             return False
-
-    def _write_burst(self, file: Line) -> bool:
-        """Send the usual frames at the head of the ring. True when the card owns no more."""
-        core, writer = self._core, self._writer
-        inside = core.csr[reg.MODE] & reg.MODE_LOOP or not core.link_up or not core.bus_master
-        if writer is None or inside or core.csr[reg.EXTENDED_CONTROL] & reg.CSR5_LTINTEN:
-            return False
-        sent, length = 0, core.tx_length
-        while sent < length and not (sent and writer.stopped):
-            first = length - core.tx_count
-            done = writer.write(file, first, min(length, first + length - sent)) - first
-            if not done:
-                break
-            sent += done
-            core.tx_count = core.tx_count - done or length
-        if sent:
-            core.counters.transmitted += sent
-            core.csr[reg.FEATURES] |= reg.CSR4_TXSTRT
-            if not core.csr[reg.EXTENDED_CONTROL] & reg.CSR5_TOKINTD:
-                core.csr[reg.CSR_STATUS] |= reg.CSR0_TINT
-        return writer.stopped or sent == length
 
     def _walk(self) -> None:
         """Take descriptors in order until one is not the chip's, each at most once (section 8.1). Raises BusFault."""
