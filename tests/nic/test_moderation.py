@@ -1,7 +1,7 @@
 """Interrupt moderation on real wires: what waits on the wire, what does not, and what ends a wait."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,6 +11,7 @@ from asyncnic.nic.nic import Nic
 from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.devices.packet.rig import Cable
+from tests.waiting import until
 from tests.wire import MAC, Wire, assert_law, frame, make_tap, number_of
 
 FOREVER = 3600.0
@@ -40,12 +41,6 @@ class Stack:
     async def end(self) -> None:
         async with asyncio.timeout(5):
             await self.task
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 def left(nic: Nic) -> bool:
