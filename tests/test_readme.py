@@ -73,7 +73,7 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     for step in (
         ".venv/bin/pip install -r requirements-dev.lock",
         ".venv/bin/pip install --no-deps --no-build-isolation -e .",
-        ".venv/bin/pytest",
+        ".venv/bin/pytest -n auto --dist loadfile",
     ):
         assert step in README
         assert f"\n{step}" in run

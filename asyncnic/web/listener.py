@@ -13,6 +13,7 @@ import socket
 import ssl
 import termios
 import time
+import traceback
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -43,9 +44,7 @@ BACKLOG = 4096
 
 log = logging.getLogger(__name__)
 
-# asyncio's own loop gives each connection with TLS a buffer of 256 KiB, which one that was ended in its handshake keeps
-# until the garbage collector comes by: a crowd of a thousand has taken more than the memory there is by then.
-SSLProtocol.max_size = 32 << 10
+SSLProtocol.max_size = 32 << 10  # octets: asyncio's own loop gives each connection with TLS a buffer of 256 KiB
 
 
 class _Connection(web.RequestHandler):
@@ -199,12 +198,14 @@ class Listener:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, accepted, ssl=tls, ssl_handshake_timeout=patience
             )
-        except OSError:  # ssl.SSLError and ConnectionError too: whoever it was has left, or speaks no TLS
+        except OSError as error:  # ssl.SSLError and ConnectionError too: whoever it was has left, or speaks no TLS
             self.forget(connection)
             accepted.close()
+            traceback.clear_frames(error.__traceback__)  # they hold the error that holds them, and TLS's buffers
 
     def _given_up(self, connection: _Connection, handshake: asyncio.Task[None]) -> None:
         """Close what was ended before it began, perhaps before the first step of its task."""
+        connection.handshake = None  # each would hold the other, and TLS's buffers, until the garbage collector comes
         if handshake.cancelled():
             self.forget(connection)
             connection.accepted.close()

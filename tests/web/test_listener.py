@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 
 from asyncnic.web import listener
 from asyncnic.web.security import TlsConfig, WebConfig, access
+from tests.waiting import until
 from tests.web.fakes import FakeNic, get, observe, serving
 from tests.web.test_security import certificate
 
@@ -134,6 +136,34 @@ async def test_silence_in_place_of_tls_is_ended(monkeypatch: pytest.MonkeyPatch,
                 writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 assert b" 200 OK" in await reader.read()
                 writer.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"], ids=["nothing", "a part", "no TLS"])
+@pytest.mark.parametrize(("handshake", "places"), [(0.2, 64), (60.0, 1)], ids=["after its time", "for its place"])
+async def test_of_who_is_ended_in_the_handshake_nothing_waits_for_the_garbage_collector(
+    monkeypatch: pytest.MonkeyPatch, certificate: Path, said: bytes, handshake: float, places: int
+) -> None:
+    """A crowd of them would fill the memory before it comes: with TLS each has buffers of its own."""
+    monkeypatch.setattr(listener, "HANDSHAKE", handshake)
+    monkeypatch.setattr(listener, "HELLO", 0.2)
+    monkeypatch.setattr(listener, "MOST_TLS", places)
+    config = WebConfig(tls_server_config=TlsConfig(cert_file=Path("cert.pem"), key_file=Path("key.pem")))
+    async with serving(observe(FakeNic()), access(config, str(certificate / "web.yml"), "")) as url:
+        host, _, port = url.partition("://")[2].rpartition(":")
+        with contextlib.ExitStack() as stack:
+            gc.collect()
+            gc.disable()
+            stack.callback(gc.enable)
+            first = stack.enter_context(socket.create_connection((host, int(port)), 10))
+            await until(_handshakes)
+            (seen,) = {id(each) for each in _handshakes()}
+            first.sendall(said)
+            await until(lambda: seen not in {id(each) for each in _handshakes()})
+
+
+def _handshakes() -> list[object]:
+    """What either loop keeps of a connection with TLS."""
+    return [each for each in gc.get_objects() if type(each).__name__ == "SSLProtocol"]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/capture"])
