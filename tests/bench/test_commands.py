@@ -28,7 +28,9 @@ def test_speed_has_every_case(tmp_path: Path) -> None:
     paces = ("10,000", "33,333", "100,000", "250,000")
     besides = {f"{name} at {pace}/s" for name in ("direct", "packet", "uvloop-udp") for pace in paces}
     besides |= {"direct, --rx-budget auto"}
-    assert set(result["systems"]) == {"readv", "readinto", "sink", "direct", "packet", "uvloop-udp"} | besides
+    assert (
+        set(result["systems"]) == {"readv", "readinto", "sink", "direct", "recorded", "packet", "uvloop-udp"} | besides
+    )
     assert all(system["frames_per_cpu_second"]["median"] > 0 for system in result["systems"].values())
     assert {"packet / uvloop-udp", "packet / uvloop-udp, both sides"} <= set(result["ratios"])
     assert {"sink / readinto", "direct / uvloop-udp", "direct / uvloop-udp, both sides"} <= set(result["ratios"])

@@ -47,7 +47,15 @@ def test_spread_shows_the_middle_and_the_range() -> None:
 
 def test_speed_takes_ratios_round_by_round(capsys: pytest.CaptureFixture[str]) -> None:
     slower = {name: iter((1.0, 2.0, 4.0)) for name in speed.CASES}
-    cost = {"readv": 2e-6, "readinto": 1e-6, "sink": 2e-6, "direct": 4e-6, "packet": 1.5e-6, "uvloop-udp": 3e-6}
+    cost = {
+        "readv": 2e-6,
+        "readinto": 1e-6,
+        "sink": 2e-6,
+        "direct": 4e-6,
+        "recorded": 5e-6,
+        "packet": 1.5e-6,
+        "uvloop-udp": 3e-6,
+    }
 
     def play(case: Case) -> Figures:
         return outcome(
@@ -58,6 +66,7 @@ def test_speed_takes_ratios_round_by_round(capsys: pytest.CaptureFixture[str]) -
     assert result["ratios"]["sink / readinto"] == pytest.approx({"median": 0.5, "low": 0.5, "high": 0.5})
     assert result["ratios"]["direct / uvloop-udp"]["median"] == pytest.approx(0.75)
     assert result["ratios"]["packet / uvloop-udp"]["median"] == pytest.approx(2.0)
+    assert result["ratios"]["recorded / direct"]["median"] == pytest.approx(0.8)
     assert result["ratios"]["packet / uvloop-udp, at 250,000/s"]["median"] == pytest.approx(2.0)
     assert result["ratios"]["direct / uvloop-udp, both sides"]["high"] == pytest.approx(4 / 5)
     assert result["ratios"]["direct / uvloop-udp, at 250,000/s, both sides"]["median"] == pytest.approx(7 / 9)

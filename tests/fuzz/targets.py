@@ -152,8 +152,8 @@ def web_config(data: bytes) -> None:
 
 
 def rules(data: bytes) -> None:
-    """Rules of lanes and of what is shed, and faults, one a line."""
-    lines = data.decode("utf-8", "replace").split("\n")[:8]
+    """Rules of lanes and of what is shed, and faults, one a line, which an error may quote twice."""
+    lines = [line[:100] for line in data.decode("utf-8", "replace").split("\n")[:8]]
     for make in (
         lambda: steering_program(parse_lanes(lines)),
         lambda: filter_program([(rule, index) for index, rule in enumerate(parse_shed(lines))], 3),

@@ -213,10 +213,13 @@ def test_sockets_lists_a_transfer_in_progress_like_ss(run: Run) -> None:
 
 def test_sockets_of_two_workers_are_listed_together(run: Run) -> None:
     with run("--workers", "2", *SERVICES) as service:
-        found = json.loads(service.ask("/api/v1/sockets")[1])["listed"]
-        places = [(one["protocol"], one["state"], one["local"]) for one in found]
         once = [("tcp", "listen", f"0.0.0.0:{port}") for port in (7, 9, 80)]
-        assert places == once + once
+
+        def places() -> list[tuple[str, str, str]]:
+            found = json.loads(service.ask("/api/v1/sockets")[1])["listed"]
+            return [(one["protocol"], one["state"], one["local"]) for one in found]
+
+        wait_until(lambda: places() == once + once, "each worker has said what it listens to")
         with subprocess.Popen(["nc", HOST, "9"], stdin=subprocess.PIPE) as peer:
             try:
                 wait_until(lambda: service.stats()["tcp"]["connections"].get("established") == 1, "one of them has it")
