@@ -1,5 +1,6 @@
 """The depth of a queue follows what the wire loses."""
 
+import statistics
 from collections import deque
 
 import pytest
@@ -116,3 +117,27 @@ def test_clients_that_wait_for_answers_lose_nothing(outstanding: int, work: floa
             else:
                 lost += 1
         assert lost == 0
+
+
+@pytest.mark.parametrize("work", [10e-6, 20e-6])
+@pytest.mark.parametrize("times", [2, 10, 20])
+def test_in_lasting_overload_the_median_frame_is_no_older_than_5_ms(times: int, work: float) -> None:
+    room, budget, control = 1000, 64, DepthControl()
+    waiting: deque[float] = deque()
+    ages: list[float] = []
+    now, due, lost = 0.0, 0.0, 0
+    while now < 0.6:
+        burst = [waiting.popleft() for _ in range(min(budget, len(waiting)))]
+        control.observe(now, len(burst), not waiting, lost, AGE)
+        if now > 0.2:
+            ages += [now + place * work - came for place, came in enumerate(burst)]
+        now += max(1, len(burst)) * work
+        depth = room if control.depth is None else min(room, control.depth)
+        while due <= now:  # who sends does not look at what becomes of it
+            if len(waiting) < depth:
+                waiting.append(due)
+            else:
+                lost += 1
+            due += work / times
+    assert lost > 0
+    assert statistics.median(ages) <= 0.005
