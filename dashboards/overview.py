@@ -44,6 +44,7 @@ def total(metric: str) -> str:
 
 
 TCP_EVENTS = "asyncnic_tcp_events_total"
+SEQUENCE = "asyncnic_sequence_numbers_total"
 TROUBLE = "retransmitted|timeouts|out_of_order|duplicate|resets_in|resets_out|aborted"
 UNACCOUNTED = " - ".join(
     total(metric)
@@ -438,6 +439,23 @@ def stack() -> list[Builder[models.Panel]]:
             ],
             about="At sink_window the window is full: bursts wait, and what comes then is dropped on the wire. A sink "
             "that waits most of the time has a broker that is slower than the wire, or none.",
+            span=12,
+        ),
+        lines(
+            "Exporters: numbers missing",
+            [
+                Query(rate(SEQUENCE, 'outcome="missing"', by="protocol"), "missing {{protocol}}"),
+                Query(rate(SEQUENCE, 'outcome=~"late|duplicate"', by="protocol, outcome"), "{{outcome}} {{protocol}}"),
+            ],
+            about="Of what exporters number (--sequence-gaps), a second: datagrams, flows (NetFlow v5) or records "
+            "(IPFIX). While nothing is dropped here, all that is missing and did not come late was lost before us.",
+            span=12,
+        ),
+        lines(
+            "Sources beyond their limit",
+            [Query(rate("asyncnic_dropped_frames_total", 'reason="source_limit"', by="device"), "{{device}}")],
+            about="Frames a second of sources that send more than --source-limit lets them; "
+            "`asyncnic top --sources` says whose they are.",
             span=12,
         ),
     ]

@@ -153,5 +153,15 @@ def sources(found: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(f"{share:>7}  {dropped:>12}  {source}" for share, dropped, source in rows)
 
 
+def exporters(found: Sequence[Mapping[str, Any]]) -> str:
+    """All of /api/v1/exporters: what is missing of each exporter's numbers, and what came twice or anew."""
+    columns = ("missing", "received", "late", "duplicate", "restarts")
+    rows = [("Missing", "Received", "Late", "Twice", "Anew", "Port", "Protocol", "Exporter")]
+    for one in found:
+        who = str(one["port"]), one["protocol"], f"{one['exporter']} {one['domain']}"
+        rows.append((*(str(one[column]) for column in columns), *who))
+    return "\n".join("  ".join((*(f"{cell:>9}" for cell in row[:6]), f"{row[6]:<8}", row[7])) for row in rows)
+
+
 def _detail(name: str, value: float | str) -> str:
     return f"{name}:{value * 1000:.3f}ms" if name in _TIMES and not isinstance(value, str) else f"{name}:{value}"

@@ -6,7 +6,7 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,8 @@ _ESCAPES |= {sequence.replace(b"[", b"O"): key for sequence, key in _ESCAPES.ite
 @click.command()
 @control_options
 @click.option("--sources", is_flag=True, help="show who sends the most instead")
-def command(endpoint: ServiceAddress, sources: bool) -> None:
+@click.option("--exporters", is_flag=True, help="show what is missing of whose numbers instead (--sequence-gaps)")
+def command(endpoint: ServiceAddress, sources: bool, exporters: bool) -> None:
     """Watch a running service: where every frame goes, how loaded it is, and its knobs, which keys turn. They do so on
     the service's control socket, or over HTTP where --enable-lifecycle allows it.
 
@@ -36,10 +37,12 @@ def command(endpoint: ServiceAddress, sources: bool) -> None:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Failed("top needs a terminal: use `asyncnic stats --watch`, or --json for a program")
+    from asyncnic.client import tables
     from asyncnic.client.top import View
 
-    if sources:
-        _watch_sources(endpoint)
+    if sources or exporters:
+        path, table = ("sources", tables.sources) if sources else ("exporters", tables.exporters)
+        _watch_table(lambda: table(endpoint.get_json(f"/api/v1/{path}")))
         return
     _watch(endpoint, View(endpoint.get_json("/api/v1/stats")))
 
@@ -66,14 +69,9 @@ def _watch(endpoint: ServiceAddress, view: "View") -> None:
             live.update(view.render(), refresh=True)
 
 
-def _watch_sources(endpoint: ServiceAddress) -> None:
+def _watch_table(shown: Callable[[], str]) -> None:
     from rich.console import Console
     from rich.live import Live
-
-    from asyncnic.client.tables import sources
-
-    def shown() -> str:
-        return sources(endpoint.get_json("/api/v1/sources"))
 
     with _keys() as file, Live(shown(), console=Console(), screen=True, auto_refresh=False) as live:
         while True:

@@ -23,7 +23,7 @@ from asyncnic.service.observed import Observed, Unwatchable
 from asyncnic.service.stalls import StallWatch
 from asyncnic.service.supervisor import Supervisor
 from asyncnic.settings.model import Settings
-from asyncnic.stacks.stack import StackFactory
+from asyncnic.stacks.stack import Stack, StackFactory
 from asyncnic.tasks import beside
 
 DRAIN_SECONDS = 3.0
@@ -93,6 +93,7 @@ class InProcess:
             tcp=self.stack.tcp,
             sinks=self.stack.sinks,
             sources=lambda: heaviest_sources(nic),
+            exporters=lambda: followed_exporters(self.stack),
         )
         self._supervisor = Supervisor(
             self.stack, self.observed.stack, lambda: nic.counters.delivered_frames, nic.abandon_burst
@@ -159,6 +160,18 @@ def heaviest_sources(nic: Nic) -> list[dict[str, object]]:
     if nic.sources is None:
         raise Unwatchable("sources are looked at where each has a limit: start with --source-limit, like 1000000/s")
     return nic.sources.heaviest(time.monotonic())
+
+
+def followed_exporters(stack: Stack) -> list[dict[str, object]]:
+    """Whose numbers are followed, and what is missing of them.
+
+    Raises:
+        Unwatchable: nobody's.
+    """
+    found = stack.exporters()
+    if found is None:
+        raise Unwatchable("numbers are looked at on the ports that are named: start with --sequence-gaps, like 2055")
+    return found
 
 
 def host_address(settings: Settings) -> str:

@@ -103,6 +103,10 @@ def _unknown_sources() -> Sequence[Mapping[str, object]]:
     raise Unwatchable("each worker counts its own sources: they are shown with --workers 1")
 
 
+def _unknown_exporters() -> Sequence[Mapping[str, object]]:
+    raise Unwatchable("each worker follows its own exporters: they are shown with --workers 1")
+
+
 async def _fresh(rings: bool) -> None:
     """Numbers that are read where they are counted are always fresh."""
 
@@ -174,6 +178,8 @@ class Observed:
     """Where the datagrams of the stack's sinks went, by the sink's name."""
     sources: Callable[[], Sequence[Mapping[str, object]]] = _unknown_sources
     """The heaviest sources of frames; raises `Unwatchable` where they are counted in other processes."""
+    exporters: Callable[[], Sequence[Mapping[str, object]]] = _unknown_exporters
+    """The exporters whose numbers are followed; raises `Unwatchable` where nobody does, or other processes do."""
     phase: str = "starting"
     """"starting", "running", "draining" or "stopping"."""
 

@@ -90,6 +90,12 @@ class _OfTheNic(BaseModel):
         "package.module:factory:PORT, tcp:package.module:factory:PORT, or a sink, which publishes a port's datagrams: "
         "PORT=nats://HOST/SUBJECT (JetStream) or PORT=redis://HOST/STREAM; tls:// and rediss:// encrypt (repeatable)",
     )
+    sequence_gaps: tuple[Annotated[int, BeforeValidator(values.whole_within(1, 65535))], ...] = Field(
+        (),
+        title="PORT",
+        description="UDP port of a service on which NetFlow v5 or v9, IPFIX or sFlow comes: count what is missing "
+        "of the numbers that each exporter gives, which was lost before us or by us (repeatable)",
+    )
     workers: Annotated[int, BeforeValidator(values.whole_within(1, 64))] = Field(
         1, title="N", description="processes that share the frames of a TAP, each with a queue, a ring and a stack"
     )

@@ -73,6 +73,10 @@ class Stack:
         """What it counts that is not the end of a frame, by name; only grows."""
         return {}
 
+    def exporters(self) -> list[dict[str, object]] | None:
+        """Whose numbered datagrams it follows, and what is missing of them; None: nobody's."""
+        return None
+
     def addresses(self) -> Mapping[str, str]:
         """Its addresses, and whether they are "tentative", "preferred" or "duplicate"."""
         return {}
@@ -135,6 +139,8 @@ class StackSettings(Protocol):
     def any_passive(self) -> bool: ...
     @property
     def service(self) -> Sequence[str]: ...
+    @property
+    def sequence_gaps(self) -> Sequence[int]: ...
     @property
     def kernel_if(self) -> str: ...
     @property

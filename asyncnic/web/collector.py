@@ -37,6 +37,8 @@ _WORDS = "; ".join(
     for name, knob in KNOBS.items()
     if knob.choices
 )
+NUMBERS = "numbers_"
+"""What those begin with that say what became of exporters' numbers: by protocol and outcome."""
 TCP = "tcp_"
 """What the names of a stack's events begin with that are TCP's."""
 ADDRESS_STATES = ("tentative", "preferred", "duplicate")
@@ -162,7 +164,18 @@ class NicCollector(Collector):
         text = "What the stack met with that is no frame's end, such as neighbours that did not answer (unresolved)."
         events = observed.events()
         of_tcp = {name: count for name, count in events.items() if name.startswith(TCP)}
-        yield self._counters("stack_events", text, "event", {n: c for n, c in events.items() if n not in of_tcp})
+        of_numbers = {name: count for name, count in events.items() if name.startswith(NUMBERS)}
+        rest = {name: count for name, count in events.items() if name not in of_tcp | of_numbers}
+        yield self._counters("stack_events", text, "event", rest)
+        numbers = CounterMetricFamily(
+            "asyncnic_sequence_numbers",
+            "Numbers that exporters gave their datagrams (NetFlow v9, sFlow), flows (NetFlow v5) or data records "
+            "(IPFIX): received; missing, some of which came late; duplicate.",
+            labels=("device", "protocol", "outcome"),
+        )
+        for name, count in of_numbers.items():
+            numbers.add_metric((device, *name[len(NUMBERS) :].split("_")), count)
+        yield numbers
         text = "What TCP met with: segments, retransmissions, resets, cookies, refusals by their reason."
         yield self._counters("tcp_events", text, "event", {name[len(TCP) :]: c for name, c in of_tcp.items()})
         tcp = observed.tcp()

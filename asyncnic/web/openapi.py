@@ -68,6 +68,7 @@ def description() -> dict[str, Any]:
             "/api/v1/regs": _get("the chip's registers, decoded"),
             "/api/v1/sockets": _get("endpoints and connections"),
             "/api/v1/sources": _get("who sends the most", missing="nobody looks: the line says why"),
+            "/api/v1/exporters": _get("what is missing of whose numbers", missing="nobody looks: the line says why"),
             "/api/v1/snapshot": _get("what the recorder holds, as a tar", "application/x-tar"),
             "/api/v1/capture": _get("frames as they come, as pcapng", "application/octet-stream"),
             "/api/v1/openapi.json": _get("this description"),

@@ -96,6 +96,7 @@ class WebServer:
                 web.get("/api/v1/regs", self._registers),
                 web.get("/api/v1/sockets", self._sockets),
                 web.get("/api/v1/sources", self._sources),
+                web.get("/api/v1/exporters", self._exporters),
                 web.get("/api/v1/snapshot", self._snapshot, allow_head=False),
                 web.get("/api/v1/capture", self._capture, allow_head=False),
             ]
@@ -268,6 +269,12 @@ class WebServer:
     async def _sources(self, request: web.Request) -> web.Response:
         try:
             return _json(self._observed.sources())
+        except Unwatchable as error:
+            return _text(404, str(error))
+
+    async def _exporters(self, request: web.Request) -> web.Response:
+        try:
+            return _json(self._observed.exporters())
         except Unwatchable as error:
             return _text(404, str(error))
 

@@ -2,7 +2,7 @@
 
 import json
 
-from asyncnic.client.tables import flatten, registers, ring, sockets, sources, stats
+from asyncnic.client.tables import exporters, flatten, registers, ring, sockets, sources, stats
 from asyncnic.web import decode
 from asyncnic.web.stats import stats as all_stats
 from tests.web.fakes import FakeDevice, FakeNic, observe
@@ -93,4 +93,12 @@ def test_the_sources_are_a_line_each() -> None:
         "  Share       Dropped  Source",
         "  93.1%            12  203.0.113.0/24",
         "   0.0%             0  2001:db8::/64",
+    ]
+
+
+def test_the_exporters_are_a_line_each() -> None:
+    row = {"missing": 18, "received": 40, "late": 2, "duplicate": 1, "restarts": 0, "port": 2055, "domain": "00000007"}
+    assert exporters([row | {"protocol": "netflow9", "exporter": "203.0.113.1"}]).splitlines() == [
+        "  Missing   Received       Late      Twice       Anew       Port  Protocol  Exporter",
+        "       18         40          2          1          0       2055  netflow9  203.0.113.1 00000007",
     ]

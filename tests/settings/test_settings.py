@@ -69,6 +69,7 @@ def test_the_defaults_are_the_contract() -> None:
         "any": False,
         "any_passive": False,
         "any_hosts": 4096,
+        "sequence_gaps": (),
         "enable_lifecycle": False,
         "sandbox": "auto",
         "loop": "uvloop",

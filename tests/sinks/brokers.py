@@ -26,7 +26,8 @@ from tests.system.service import wait_until
 NATS_SERVER = str(Path(sys.executable).parent / "nats-server")
 REDIS_SERVER = shutil.which("redis-server") or "redis-server"
 SUBJECT = "syslog"
-UNACKNOWLEDGED = ConsumerConfig(ack_policy=AckPolicy.NONE)
+UNACKNOWLEDGED = ConsumerConfig(ack_policy=AckPolicy.NONE, inactive_threshold=300.0)
+"""The consumer that reads a stream back; a busy machine may leave it alone for long."""
 
 
 def free_port() -> int:

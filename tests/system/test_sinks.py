@@ -23,6 +23,8 @@ from tests.system.service import ASYNCNIC, HOST, MAC, PEER, Run, Service, asyncn
 BOTH = pytest.mark.parametrize("kind", ["nats", "redis"])
 COUNT = int(os.environ.get("SINK_DATAGRAMS", "100000"))
 """Datagrams of the long run. A million takes minutes: `SINK_DATAGRAMS=1000000`."""
+RATE = os.environ.get("SINK_RATE", "8000")
+"""How many of them come a second: what the machine bears."""
 SIZES = "60,200,590,1400"
 LONG_QUEUE = ("--tap-queue", "65536", "--target-age", "0us")
 """A wire that holds what a busy machine cannot take at once: a run in which nothing may be lost loses nothing."""
@@ -37,7 +39,7 @@ def offer(*arguments: str) -> subprocess.Popen[str]:
 
 def sent(sender: subprocess.Popen[str]) -> int:
     """Datagrams that it has sent, once it has ended."""
-    out, _ = sender.communicate(timeout=300)
+    out, _ = sender.communicate(timeout=1200)
     assert sender.returncode == 0
     return int(json.loads(out)["datagrams"])
 
@@ -98,10 +100,11 @@ def test_datagrams_are_there_with_where_they_came_from_and_when(kind: str, run: 
 @BOTH
 def test_every_datagram_of_a_long_run_is_there(kind: str, run: Run, tmp_path: Path) -> None:
     with serving(kind, tmp_path) as server, run("--service", server.service, *LONG_QUEUE) as service:
-        assert sent(offer("--count", str(COUNT), "--rate", "8000", "--frame", SIZES)) == COUNT
+        assert sent(offer("--count", str(COUNT), "--rate", RATE, "--frame", SIZES)) == COUNT
         sink = emptied(service)
         assert (sink["received"], sink["acknowledged"]) == (COUNT, COUNT)
         assert sorted(numbers(server.entries())) == list(range(COUNT))
+        print(f"{kind}: {COUNT} datagrams at {RATE}/s: {sink}")
 
 
 @BOTH

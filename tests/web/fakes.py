@@ -123,7 +123,7 @@ def observe(nic: FakeNic, **flags: object) -> Observed:
         load(flags, {}, None),
         started=100.0,
         outcomes=outcomes,
-        events=lambda: {"unresolved": 8, "errors_limited": 0, "tcp_retransmitted": 3},
+        events=lambda: {"unresolved": 8, "errors_limited": 0, "tcp_retransmitted": 3, "numbers_ipfix_missing": 5},
         tcp=lambda: TcpStanding({"syn-received": 2, "established": 7, "time-wait": 0}, 91_000),
         addresses=lambda: {"192.0.2.2": "preferred", "2001:db8::2": "tentative"},
         sinks=lambda: {"514=nats://127.0.0.1:4222/syslog": SINK},

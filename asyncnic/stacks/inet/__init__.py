@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def _make(settings: StackSettings) -> StackFactory:
     from asyncnic.sinks.sinks import Sinks, broker_of
     from asyncnic.stacks.inet.prefixes import AnyHosts
+    from asyncnic.stacks.inet.sequences import Sequences
     from asyncnic.stacks.inet.services import parse_service
     from asyncnic.stacks.inet.skin import InetStack
     from asyncnic.stacks.inet.tcp.config import Config
@@ -35,6 +36,10 @@ def _make(settings: StackSettings) -> StackFactory:
     if twice := sorted({port for port in ports if ports.count(port) > 1}):
         raise SettingsError(f"{settings.origin('service')}: port {twice[0][1]} can have one service only")
 
+    datagrams = {port for stream, port in ports if not stream}
+    if lonely := sorted(set(settings.sequence_gaps) - datagrams):
+        raise SettingsError(f"{settings.origin('sequence_gaps')}: port {lonely[0]} has no --service of datagrams")
+
     tcp = Config(
         connections=settings.tcp_connections,
         connections_per_source=settings.tcp_connections_per_source,
@@ -49,7 +54,8 @@ def _make(settings: StackSettings) -> StackFactory:
         page.numbers = lambda: nic.ledger().as_json()
         own, host, origin = settings.own_addresses, nic.host, settings.origin("service")
         out = Sinks(brokers, nic.knobs) if brokers else None
-        return InetStack(nic, own, services, tcp=tcp, host=host, origin=origin, hosts=hosts, sinks=out)
+        gaps = Sequences(settings.sequence_gaps) if settings.sequence_gaps else None
+        return InetStack(nic, own, services, (), tcp, host, origin, hosts=hosts, sinks=out, sequences=gaps)
 
     return make
 

@@ -15,6 +15,7 @@ from asyncnic.nic.burst import Burst
 from asyncnic.sinks.ledger import SinkLedger
 from asyncnic.sinks.sinks import Sinks
 from asyncnic.stacks.inet.prefixes import AnyHosts
+from asyncnic.stacks.inet.sequences import Sequences
 from asyncnic.stacks.inet.services import PortService, parse_service
 from asyncnic.stacks.inet.sockets import sockets, standing
 from asyncnic.stacks.inet.stack import NO_HOSTS, Inet
@@ -84,6 +85,7 @@ class InetStack(Stack):
         host: whose addresses they are, where the kernel keeps them; then `addresses` are not asked for.
         origin: what the user typed to get the services.
         sinks: where the datagrams of some ports go; None: nowhere.
+        sequences: look at what comes to their ports first; None: nobody does.
 
     Raises:
         ValueError: a bad service or address; one line.
@@ -100,6 +102,7 @@ class InetStack(Stack):
         origin: str = "--service",
         hosts: AnyHosts = NO_HOSTS,
         sinks: Sinks | None = None,
+        sequences: Sequences | None = None,
     ) -> None:
         self._nic = nic
         self._host = host
@@ -108,6 +111,14 @@ class InetStack(Stack):
         self._sinks = sinks
         if sinks is not None:
             self._services += [PortService(factory, port) for factory, port in sinks.ports]
+        self._sequences = sequences
+        if sequences is not None:
+            self._services = [
+                one._replace(factory=sequences.watching(one.factory, one.port))
+                if one.port in sequences.ports and not one.stream
+                else one
+                for one in self._services
+            ]
         self._full = asyncio.Event()
         self._begun: int | None = None
         self._serves = False
@@ -211,7 +222,11 @@ class InetStack(Stack):
 
     def events(self) -> Mapping[str, int]:
         """See `Stack.events`."""
-        return self.inet.events()
+        return self.inet.events() | (self._sequences.events() if self._sequences is not None else {})
+
+    def exporters(self) -> list[dict[str, object]] | None:
+        """See `Stack.exporters`."""
+        return self._sequences.exporters() if self._sequences is not None else None
 
     def addresses(self) -> Mapping[str, str]:
         """See `Stack.addresses`."""
