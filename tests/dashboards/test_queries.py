@@ -26,7 +26,7 @@ VARIABLES = {
     "$instance": ".+",
     "$device": "tap:.+",
 }
-INET = ("--address", f"{HOST}/24", "--host-address", f"{PEER}/24", "--service", "udp-discard:9")
+INET = ("--address", f"{HOST}/24", "--host-address", f"{PEER}/24", "--service", "udp-discard:9", "--sequence-gaps", "9")
 KNOB_TURNED = 'max_over_time((changes(asyncnic_setting{name="rx_time_budget"}[5s]) > bool 0)[30s:1s])'
 
 

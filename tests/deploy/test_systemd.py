@@ -166,7 +166,7 @@ def test_the_unit_as_shipped_runs(root_image: str, tmp_path: Path, drop_ins: tup
 
 def watched_config(sink: str) -> str:
     """Settings of a service that has all that the dashboard draws, `sink` among it."""
-    return f'service = ["udp-discard:9", "{sink}"]\ndelivery = "queue"\n'
+    return f'service = ["udp-discard:9", "{sink}"]\nsequence_gaps = [9]\ndelivery = "queue"\n'
 
 
 @pytest.fixture(scope="module")

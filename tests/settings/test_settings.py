@@ -69,7 +69,7 @@ def test_the_defaults_are_the_contract() -> None:
         "any": False,
         "any_passive": False,
         "any_hosts": 4096,
-        "sequence_gaps": (),
+        "sequence_gaps": [],
         "enable_lifecycle": False,
         "sandbox": "auto",
         "loop": "uvloop",
@@ -146,7 +146,17 @@ def test_a_setting_that_looks_like_a_service_is_still_a_mistake() -> None:
     assert refusal({}, {"ASYNCNIC_LISTEN_PORT": "9732"}).startswith("ASYNCNIC_LISTEN_PORT: no such setting")
 
 
-EMPTY_IS_A_VALUE = {"mac", "host_address", "service", "fault", "lane", "shed", "lane_queue", "lane_weight"} | {
+EMPTY_IS_A_VALUE = {
+    "mac",
+    "host_address",
+    "service",
+    "sequence_gaps",
+    "fault",
+    "lane",
+    "shed",
+    "lane_queue",
+    "lane_weight",
+} | {
     "web_config",
     "snapshot_dir",
     "source_limit",
