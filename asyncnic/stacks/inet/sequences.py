@@ -28,7 +28,7 @@ _NUMBERS = 0xFFFFFFFF
 
 
 @dataclass(slots=True)
-class Sequence:
+class ExporterNumbers:
     """One exporter's numbers.
 
     Attributes:
@@ -108,7 +108,7 @@ class Sequences:
 
     def __init__(self, ports: Collection[int]) -> None:
         self.ports = ports
-        self._found: dict[_Key, Sequence] = {}
+        self._found: dict[_Key, ExporterNumbers] = {}
         self._gone = dict.fromkeys([f"{protocol}_{outcome}" for protocol in PROTOCOLS for outcome in OUTCOMES], 0)
         self._templates = Templates()
         self._restarts = self._forgotten = self._unnumbered = self._uncounted = 0
@@ -129,7 +129,7 @@ class Sequences:
         if sequence is None:
             if len(self._found) >= SEQUENCES:
                 self._forget(next(iter(self._found)))
-            sequence = Sequence()
+            sequence = ExporterNumbers()
         self._found[key] = sequence
         sequence.take(seen.number, self._count(key, seen.protocol, data))
 
@@ -183,7 +183,7 @@ class Sequences:
         self._forgotten += 1
 
 
-def _add(sums: dict[str, int], protocol: str, sequence: Sequence) -> None:
+def _add(sums: dict[str, int], protocol: str, sequence: ExporterNumbers) -> None:
     for outcome in OUTCOMES:
         sums[f"{protocol}_{outcome}"] += getattr(sequence, outcome)
 

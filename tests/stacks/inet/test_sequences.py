@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncnic.stacks.inet import sequences as module
-from asyncnic.stacks.inet.sequences import FARTHEST, WINDOW, Sequence, Sequences, Watch
+from asyncnic.stacks.inet.sequences import FARTHEST, WINDOW, ExporterNumbers, Sequences, Watch
 from tests.stacks.inet import exporting as make
 
 TOP = 2**32
@@ -18,7 +18,7 @@ PORT, EXPORTER = 2055, ("203.0.113.1", 40000)
 
 def followed(*taken: tuple[int, int | None]) -> tuple[int, int, int, int, int]:
     """Received, missing, late, duplicate, restarts."""
-    one = Sequence()
+    one = ExporterNumbers()
     for number, count in taken:
         one.take(number % TOP, count)
     return one.received, one.missing, one.late, one.duplicate, one.restarts
