@@ -80,6 +80,7 @@ ROWS: dict[str, str] = {
             "settings",
             "web config",
             "rules",
+            "answers",
             "http",
         )
     },

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -88,12 +89,14 @@ def running_service(config: Path, *flags: str) -> Iterator[RunningService]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             service = RunningService(process, _url_when_ready(process))
+            # What else it says is read away: nobody's full pipe is to hold up, or to fill, what is measured.
+            threading.Thread(target=lambda: [None for _ in process.stderr or ()], daemon=True).start()
             ended.append(service)
             yield service
         finally:
             process.terminate()
             try:
-                process.communicate(timeout=END_SECONDS)
+                process.wait(timeout=END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
             for service in ended:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,10 @@ WARM_UP = 60.0
 """Seconds after which nothing may grow; of a shorter run, half."""
 SPAN = 10
 """Samples whose median stands for a moment."""
+REST = 8
+"""Samples, a second apart, of a service that is left alone."""
+CROWD = 5000
+"""Peers at the beginning: more than any table has places, so that what is bounded is full before it is looked at."""
 MOST_GROWTH = 2048
 """KiB: what an allocator may keep more of without anything growing."""
 _FLOOD = 500
@@ -70,6 +75,8 @@ class Soak:
     def __init__(self, service: RunningService, config: Path) -> None:
         self.tally = Tally()
         self.samples: list[Sample] = []
+        self.at_rest: list[Sample] = []
+        """Before anybody acts and after the last has: what counts requests under way must be the same again."""
         self.problems: list[str] = []
         self._service = service
         self._config = config
@@ -106,6 +113,27 @@ class Soak:
             else:
                 self.tally.count(name)
 
+    def rest(self) -> None:
+        """See the service while nobody asks it anything else; ends of connections have some seconds to be heard."""
+        seen = []
+        for _ in range(REST):
+            with suppress(OSError):
+                seen.append(self._seen())
+            if seen and self.at_rest and seen[-1].tasks <= self.at_rest[0].tasks:
+                break
+            time.sleep(1.0)
+        if seen:
+            self.at_rest.append(min(seen, key=lambda one: (one.tasks, one.descriptors)))
+
+    def crowd(self) -> None:
+        """Fill every table of peers. After each batch the service is asked something, so that it has read it."""
+        for number in range(CROWD):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(bytes(18), ("192.0.2.2", 7))
+            if number % _FLOOD == 0:
+                with suppress(OSError):
+                    self._service.stats()
+
     def _flood(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for number in range(_FLOOD):
@@ -141,18 +169,19 @@ class Soak:
             self.problems.append(f"a service ended with {other.code}")
 
     def _sample(self) -> None:
+        self.samples.append(self._seen())
+
+    def _seen(self) -> Sample:
         stats = self._service.stats()
         accounted = stats["delivered"] + stats["filtered"] + stats["in_flight"] + sum(stats["dropped"].values())
         lag = stats["loop_lag_seconds"]
         reached = [bound for bound, count in zip([*lag["bounds"], float("inf")], lag["counts"], strict=True) if count]
-        self.samples.append(
-            Sample(
-                self._service.memory(),
-                self._service.descriptors(),
-                stats["tasks"],
-                stats["offered"] - accounted,
-                max(reached, default=0.0),
-            )
+        return Sample(
+            self._service.memory(),
+            self._service.descriptors(),
+            stats["tasks"],
+            stats["offered"] - accounted,
+            max(reached, default=0.0),
         )
 
 
@@ -170,7 +199,10 @@ def measure(minutes: float) -> dict[str, Any]:
         config.write_text('service = ["udp-echo:7", "tcp-echo:7", "http:80"]\ncontrol = ""\n')
         service = held.enter_context(running_service(config, "--device", f"tap:{TAP}"))
         soak = Soak(service, config)
+        soak.crowd()
+        soak.rest()
         soak.run(minutes * 60.0)
+        soak.rest()
     if service.code != 0:
         soak.problems.append(f"the service ended with {service.code}")
     return judged(soak, min(WARM_UP, minutes * 30.0))
@@ -180,9 +212,9 @@ def judged(soak: Soak, warm_up: float) -> dict[str, Any]:
     """What the samples say, with those of the first `warm_up` seconds left out of what may not grow."""
     late = soak.samples[int(len(soak.samples) * warm_up / max(warm_up, len(soak.samples))) :] or soak.samples
     first, last = late[:SPAN], late[-SPAN:]
-    growth = {
-        name: round(median(getattr(one, name) for one in last) - median(getattr(one, name) for one in first))
-        for name in ("memory", "descriptors", "tasks")
+    growth = {"memory": _memory(last) - _memory(first)} | {
+        name: getattr(soak.at_rest[-1], name) - getattr(soak.at_rest[0], name) if soak.at_rest else 0
+        for name in ("descriptors", "tasks")
     }
     unaccounted = max((abs(one.imbalance) for one in soak.samples), default=0)
     well = bool(soak.samples) and not soak.problems and not unaccounted and growth["memory"] <= MOST_GROWTH
@@ -191,6 +223,7 @@ def judged(soak: Soak, warm_up: float) -> dict[str, Any]:
         "samples": len(soak.samples),
         "last": asdict(soak.samples[-1]) | {"lag": _lag(soak.samples[-1].lag)} if soak.samples else {},
         "growth": growth,
+        "memory_course": [_memory(part) for part in _parts(soak.samples)],
         "unaccounted": unaccounted,
         "worst_lag": _lag(max((one.lag for one in soak.samples), default=0.0)),
         "done": soak.tally.done,
@@ -198,6 +231,16 @@ def judged(soak: Soak, warm_up: float) -> dict[str, Any]:
         "problems": soak.problems,
         "well": well and growth["descriptors"] <= 0 and growth["tasks"] <= 0,
     }
+
+
+def _memory(samples: list[Sample]) -> int:
+    return round(median(one.memory for one in samples)) if samples else 0
+
+
+def _parts(samples: list[Sample]) -> list[list[Sample]]:
+    """Ten parts of about the same length, or fewer."""
+    length = -(-len(samples) // 10) or 1
+    return [samples[start : start + length] for start in range(0, len(samples), length)]
 
 
 def _lag(bound: float) -> str:
@@ -215,6 +258,7 @@ def show_soak(result: dict[str, Any]) -> None:
     ]
     show(out, "Of the service", table(("", "at the end", "growth"), kept))
     out.print(
+        f"memory, tenth by tenth: {', '.join(map(str, result['memory_course']))} KiB\n"
         f"frames unaccounted for: {result['unaccounted']}; worst lag of the loop: {result['worst_lag']}; "
         f"{result['samples']} samples; {'; '.join(result['problems']) or 'nothing ended badly'}"
     )

@@ -23,7 +23,8 @@ def test_a_minute_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def soaked(*samples: Sample, problems: tuple[str, ...] = ()) -> dict[str, Any]:
-    made = SimpleNamespace(samples=list(samples), problems=list(problems), tally=Tally())
+    rest = [samples[0], samples[-1]] if samples else []
+    made = SimpleNamespace(samples=list(samples), at_rest=rest, problems=list(problems), tally=Tally())
     return judged(cast(Soak, made), 10.0)
 
 

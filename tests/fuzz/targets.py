@@ -27,6 +27,7 @@ from asyncnic.pcnet32.model.chip import Am79C970A
 from asyncnic.settings.load import load
 from asyncnic.web.security import load_access
 from tests.fuzz import streams
+from tests.fuzz.answers import answer_seeds, answers
 from tests.fuzz.http import http, http_seeds
 from tests.stacks.inet import wire as frames
 
@@ -242,6 +243,11 @@ TARGETS = {
             b"ether:0x88cc\nvlan:5\nicmpv6",
             b"drop=1%\ndelay=5ms",
         ],
+    ),
+    "answers": Target(
+        "whatever a broker answers, its sink notices the end and has every datagram in one place",
+        answers,
+        answer_seeds(),
     ),
     "http": Target("any request is answered by the HTTP API without an error of its own", http, http_seeds()),
 }

@@ -28,6 +28,8 @@ from asyncnic.stacks.inet.tcp.timers import NEVER
 from asyncnic.stacks.inet.udp import EPHEMERAL, WILDCARDS
 
 SOON = 0.0
+SPARE = 64
+"""Deadlines of connections that are gone which may be kept beside as many as there are connections."""
 
 
 class Tcp:
@@ -351,8 +353,13 @@ class Tcp:
         if due < connection.scheduled:
             connection.scheduled = due
             self._pushed += 1
-            heapq.heappush(self._deadlines, (due, self._pushed, connection))
-            if self._deadlines[0][0] == due:
+            deadlines = self._deadlines
+            if len(deadlines) >= 2 * len(self.connections) + SPARE:
+                # Those that no longer count wait for their time, hours for a keep-alive: not without end.
+                deadlines[:] = [one for one in deadlines if one[0] == one[2].scheduled]
+                heapq.heapify(deadlines)
+            heapq.heappush(deadlines, (due, self._pushed, connection))
+            if deadlines[0][0] == due:
                 self.wake(due)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from asyncnic.stacks.inet.outcomes import Outcome
 from asyncnic.stacks.inet.tcp.config import Config
+from asyncnic.stacks.inet.tcp.host import SPARE
 from asyncnic.stacks.inet.tcp.options import Options, for_stamps, for_syn, parse
 from asyncnic.stacks.inet.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment, decode, encode
 from asyncnic.stacks.inet.tcp.sender import BURST
@@ -366,6 +367,19 @@ def test_14_thousands_of_connects_and_closes_leave_nothing() -> None:
         assert not host.touched
         assert not host._blocked
         assert not host._deadlines
+
+
+def test_14_connections_that_are_gone_leave_no_deadlines_behind() -> None:
+    """Each would have been asked after for hours, and is reset at once: nothing of it waits for that."""
+    raw = Raw()
+    for port in range(2_000, 3_000):
+        server, iss = raw.open(port)
+        server.connection.set_keep_alive(7200.0, raw.now)
+        raw.host.touch(server.connection)
+        raw.host.flush(raw.now)
+        raw.send(RST, 101, iss + 1, port=port)
+    assert not raw.host.connections
+    assert len(raw.host._deadlines) <= SPARE
 
 
 def test_16_what_nmap_sends_to_tell_systems_apart_ends() -> None:
