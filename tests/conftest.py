@@ -12,13 +12,15 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import uvloop
 
 from asyncnic.linux.netns import enter_private_network
-from tests.trust import table
+from asyncnic.nic.nic import Nic
+from tests.trust import account, is_named, measured, table
 from tests.wire import Wire, make_tap
 
 _tap_numbers = itertools.count()
@@ -32,6 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return  # it runs no test, it starts those that do; they find the host's network at their parent, as always
     enter_private_network()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    if config.getoption("--trust"):
+        uvloop.new_event_loop().close()  # what libuv opens once a process is no test's leak
     # Where the services under test have their control sockets, which no namespace of the network keeps apart.
     directory = tempfile.TemporaryDirectory(prefix="asyncnic-")
     config.add_cleanup(directory.cleanup)
@@ -66,13 +70,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if config.getoption("--trust"):
-        reports = [
-            one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, []) if one.when == "call"
-        ]
-        ended = [(one.nodeid, one.failed, one.user_properties) for one in reports]
+        stats = terminalreporter.stats
+        reports = [one for kind in ("passed", "failed") for one in stats.get(kind, []) if one.when == "call"]
+        # What a test has cost is known when it is torn down.
+        known = {one.nodeid: one.user_properties for one in stats.get("", []) if one.when == "teardown"}
+        ended = [(one.nodeid, one.failed, known.get(one.nodeid, one.user_properties)) for one in reports]
         terminalreporter.section("what is survived")
         for line in table(ended):
             terminalreporter.line(line)
+
+
+@pytest.fixture(autouse=True)
+def _measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test that is in the table of what is survived costs, beside what it says itself."""
+    if not request.config.getoption("--trust") or not is_named(request.node.nodeid):
+        yield
+        return
+    make = Nic.__init__
+
+    def remembered(nic: Nic, *arguments: Any, **named: Any) -> None:
+        make(nic, *arguments, **named)
+        account(nic, lambda: nic.ledger().imbalance)
+
+    monkeypatch.setattr(Nic, "__init__", remembered)
+    with measured() as found:
+        yield
+    said = {name for name, _ in request.node.user_properties}
+    request.node.user_properties += [(name, value) for name, value in found.items() if name not in said]
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,12 @@
 """The table of what is survived names tests that are there, and says only what they have shown."""
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.trust import ROWS, table
+from tests.trust import ROWS, account, is_named, measured, recovering, table
 
 ROOT = Path(__file__).parent.parent
 TEST = re.compile(r"^(?:async )?def (test_\w+)", re.M)
@@ -21,6 +22,21 @@ def test_every_row_is_shown_by_a_test_that_is_there(row: str) -> None:
     tests = TEST.findall((ROOT / path).read_text())
     wanted = re.compile(name.partition("[")[0])
     assert any(wanted.match(test) for test in tests)
+
+
+def test_what_a_test_costs_is_measured_around_it() -> None:
+    with measured() as found, open("/dev/null", "rb") as closed:
+        account("whole", lambda: 0)
+        account("a ledger", lambda: 5)
+        account("a ledger", lambda: -3)  # read again
+        with recovering():
+            kept = os.dup(closed.fileno())
+    assert found.pop("recovery") >= 0
+    assert found == {"leaks": 1, "unaccounted": 3}
+    os.close(kept)
+    with measured() as found:
+        assert not is_named("tests/test_trust.py::test_what_a_test_costs_is_measured_around_it")
+    assert found == {"leaks": 0}  # no ledger, and nothing to recover from
 
 
 def test_what_was_not_measured_is_not_claimed() -> None:

@@ -1,12 +1,19 @@
 """The table of what is survived: fault or attack, how often it was tried, what it cost; printed by `pytest --trust`.
 
-A row is made of the tests that it names. Those that measure say what they measured (`record_property`: "tried",
-"unaccounted", "leaks", "recovery"); of the others each run is one try. A column that a row's tests do not measure is
-"-": nothing is filled in by hand. A test that fails is a crash. test_trust.py holds that every named test is there.
+A row is made of the tests that it names. What each costs is measured around it: descriptors that it leaves open, and
+frames that the ledgers which it made or read do not account for (`account`); how long a way back took, inside it
+(`recovering`). A test may say more by itself (`record_property`: "tried", and the same names); else a run is one try.
+
+"-" is where nothing can be measured: frames, of what has no ledger (segments between two hosts without a wire, HTTP,
+files); a time, of what is not taken away and given back: an attack that is refused has nothing to recover from.
+Nothing is filled in by hand. A test that fails is a crash. test_trust.py holds that every named test is there.
 """
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 _LAW = "tests/faults/test_law.py::test_the_law_holds_under_every_fault"
@@ -86,6 +93,59 @@ ROWS: dict[str, str] = {
     },
 }
 """What is in the table, and which tests show it: a pattern of their names."""
+
+
+@dataclass
+class _Cost:
+    ledgers: dict[object, Callable[[], int]] = field(default_factory=dict)
+    recoveries: list[float] = field(default_factory=list)
+
+
+_running: list[_Cost] = []
+"""Of the test that is measured, if one is."""
+
+
+def account(key: object, unaccounted: Callable[[], int]) -> None:
+    """Have a test answer at its end for the ledger of `key`: how many frames it does not account for."""
+    for cost in _running:
+        cost.ledgers[key] = unaccounted
+
+
+@contextmanager
+def recovering() -> Iterator[None]:
+    """The body is a way back: from what was lost being there again, or repaired, to frames being served."""
+    begun = time.monotonic()
+    yield
+    for cost in _running:
+        cost.recoveries.append(time.monotonic() - begun)
+
+
+@contextmanager
+def measured() -> Iterator[dict[str, float]]:
+    """What the test in the body costs; filled when it has ended."""
+    found: dict[str, float] = {}
+    before = open_descriptors()
+    _running[:] = [cost := _Cost()]
+    try:
+        yield found
+    finally:
+        _running.clear()
+    found["leaks"] = max(0, open_descriptors() - before)
+    if cost.ledgers:
+        found["unaccounted"] = sum(abs(unaccounted()) for unaccounted in cost.ledgers.values())
+    if cost.recoveries:
+        found["recovery"] = max(cost.recoveries)
+
+
+def open_descriptors() -> int:
+    """But for those of QEMU's memory, whose map goes with the last view of it: a captured log may hold one."""
+    there = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
+    return sum(1 for path in there if os.path.lexists(path) and "asyncnic-ram" not in os.readlink(path))
+
+
+def is_named(test: str) -> bool:
+    """Whether a row is made of this test among others."""
+    return any(re.match(pattern, test) for pattern in ROWS.values())
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """Every fault on every device that can have it, with both deliveries: the law holds to the frame, and life goes on."""
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from asyncnic.errors import SettingsError
 from asyncnic.faults import KINDS
 from tests.faults.scenes import scene
+from tests.trust import open_descriptors
 from tests.waiting import until
 
 WIRE = ("drop=5%", "corrupt=20%", "truncate=20%", "duplicate=10%", "delay=5ms", "reorder=10%", "rate=500")
@@ -70,12 +70,6 @@ async def test_the_law_holds_under_every_fault(
     record_property("tried", sum(stage.happened(name) for name in names))
     record_property("unaccounted", nic.ledger().imbalance)
     record_property("leaks", open_descriptors() - before)
-
-
-def open_descriptors() -> int:
-    """But for those of QEMU's memory, whose map goes with the last view of it: a captured log may hold one."""
-    there = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
-    return sum(1 for path in there if os.path.lexists(path) and "asyncnic-ram" not in os.readlink(path))
 
 
 @pytest.mark.parametrize("text", [*WIRE, *RING])

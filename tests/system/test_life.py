@@ -2,12 +2,14 @@
 
 import json
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.system.flood import flood
 from tests.system.service import HOST, MAC, PATIENCE, Run, imbalance, program, wait_until
+from tests.trust import recovering
 from tests.wire import Wire, frame, make_tap
 
 LOOPS = pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
@@ -24,7 +26,9 @@ def test_a_killed_service_starts_again_on_a_persistent_tap(run: Run, tap_name: s
             wait_until(lambda: service.stats()["delivered"] > 1000, "frames are delivered")
             service.process.send_signal(signal.SIGKILL)
             assert service.process.wait(PATIENCE) == -signal.SIGKILL
-    with run("--loop", loop) as service:
+    with ExitStack() as held:
+        with recovering():
+            service = held.enter_context(run("--loop", loop))
         program("ping", "-n", "-c", "3", "-i", "0.05", "-W", "5", HOST)
         assert 3 <= service.settled()["delivered"] < 1000  # what the dead were offered is not counted again
 

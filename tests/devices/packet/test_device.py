@@ -12,6 +12,7 @@ from asyncnic.errors import DeviceError, DeviceLost
 from asyncnic.nic.opening import open_nic
 from asyncnic.settings.knobs import Knobs
 from tests.devices.packet.rig import Cable, count, drained, ip, nic_on
+from tests.trust import recovering
 from tests.waiting import until
 from tests.wire import HOST, MAC, assert_law, frame, number_of
 
@@ -124,7 +125,8 @@ async def test_an_interface_that_goes_is_noticed_and_met_again(cable: Cable, fau
             cable.plug()
         else:
             ip("link", "set", "renamed0", "up")
-        await until(lambda: nic.device_up)
+        with recovering():
+            await until(lambda: nic.device_up)
         after = nic.ledger()
         assert after.offered >= before.offered
         assert after.delivered >= before.delivered

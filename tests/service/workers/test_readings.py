@@ -12,6 +12,7 @@ import pytest
 from asyncnic.nic.ledger import Ledger
 from asyncnic.service.workers.group import WorkerGroup
 from tests.service.workers.serving import PATIENCE, flood, make_shared_tap, until_delivered, until_restarted, workers
+from tests.trust import account, recovering
 
 READINGS = 300
 
@@ -29,6 +30,7 @@ class Reader:
         await self._group.refresh()
         accounts = self._group.observed.nic.accounts()
         self.ledger = accounts.total
+        account(self, lambda: self.ledger.imbalance)
         assert self.ledger.imbalance == 0, (self.readings, self.ledger)
         assert all(lane.ledger.imbalance == 0 for lane in accounts.lanes.values()), (self.readings, accounts)
         assert self.ledger.offered >= self._offered
@@ -77,9 +79,10 @@ async def test_a_death_under_a_flood_is_a_row_and_every_reading_is_exact(tap_nam
     async with flooded(tap_name, 2) as (group, reader):
         for pid in group.pids[:victims]:
             os.kill(pid, signal.SIGKILL)
-        await reader.read_until(lambda: group.observed.workforce.restarts == victims)
-        await reader.read_until(lambda: not group.observed.stack.down)
-        await reader.read_on(2000)
+        with recovering():
+            await reader.read_until(lambda: group.observed.workforce.restarts == victims)
+            await reader.read_until(lambda: not group.observed.stack.down)
+            await reader.read_on(2000)
         assert set(reader.ledger.dropped["driver"]) >= {"worker_lost"}
 
 
@@ -92,6 +95,8 @@ async def test_a_worker_that_stands_still_under_a_flood_has_its_frames_in_flight
             await reader.read()
         finally:
             os.kill(victim, signal.SIGCONT)
+        with recovering():
+            await reader.read()
         for _ in range(20):
             await reader.read()
         assert group.observed.workforce.restarts == 0
@@ -105,7 +110,8 @@ async def test_a_tap_deleted_under_a_flood_balances_after_the_loss_and_after_the
             for _ in range(20):
                 await reader.read()
             make_shared_tap(tap_name)
-            await reader.read_until(lambda: group.observed.nic.device_up)
+            with recovering():
+                await reader.read_until(lambda: group.observed.nic.device_up)
             with flood(300_000):
                 await reader.read_on(2000)
 
@@ -133,6 +139,8 @@ async def test_with_all_workers_dead_the_device_is_not_up(tap_name: str) -> None
             while group.observed.nic.device_up:
                 await asyncio.sleep(0)
         assert "ended" in group.observed.stack.down
-        await until_restarted(group, 2)
+        with recovering():
+            await until_restarted(group, 2)
         await group.refresh()
+        account(group, lambda: group.observed.nic.accounts().total.imbalance)
         assert group.observed.nic.device_up
