@@ -271,6 +271,19 @@ def overload() -> list[Builder[models.Panel]]:
             buckets("asyncnic_loop_lag_seconds"),
             about="How late the event loop runs a timer: what everything else in the process waits for.",
         ),
+        lines(
+            "Repairs and rehearsals",
+            [
+                Query(f"sum(increase(asyncnic_stack_stalls_total{{{ONE}}}[$__rate_interval]))", "the loop stood still"),
+                Query(f"sum(increase(asyncnic_lost_interrupts_total{{{ONE}}}[$__rate_interval]))", "interrupt lost"),
+                Query(
+                    f"sum(increase(asyncnic_faults_injected_total{{{ONE}}}[$__rate_interval])) or on() vector(0)",
+                    "fault rehearsed",
+                ),
+            ],
+            about="What the service noticed and repaired by itself. The log names the place where the loop stood still; "
+            "faults happen where somebody rehearses them (`--fault`), and in production never.",
+        ),
     ]
 
 
