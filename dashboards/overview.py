@@ -281,8 +281,8 @@ def overload() -> list[Builder[models.Panel]]:
                     "fault rehearsed",
                 ),
             ],
-            about="What the service noticed and repaired by itself. The log names the place where the loop stood still; "
-            "faults happen where somebody rehearses them (`--fault`), and in production never.",
+            about="What the service noticed and repaired by itself. The log names the place where the loop stood "
+            "still; faults happen where somebody rehearses them (`--fault`), and in production never.",
         ),
     ]
 

@@ -32,6 +32,8 @@ SPAN = 10
 """Samples whose median stands for a moment."""
 REST = 8
 """Samples, a second apart, of a service that is left alone."""
+OPEN = ("established", "close-wait")
+"""States of connections that have a task each: whose client was cut off with its device, and says no more, stand."""
 CROWD = 5000
 """Peers at the beginning: more than any table has places, so that what is bounded is full before it is looked at."""
 MOST_GROWTH = 2048
@@ -179,7 +181,7 @@ class Soak:
         return Sample(
             self._service.memory(),
             self._service.descriptors(),
-            stats["tasks"],
+            stats["tasks"] - sum(stats["tcp"]["connections"].get(state, 0) for state in OPEN),
             stats["offered"] - accounted,
             max(reached, default=0.0),
         )

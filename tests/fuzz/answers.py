@@ -8,8 +8,8 @@ import asyncio
 import gc
 
 from asyncnic.settings.sinks import parse_sink
+from asyncnic.sinks import jetstream, redis_stream
 from asyncnic.sinks.sink import BrokerSink
-from asyncnic.sinks.sinks import broker_of
 from asyncnic.tasks import beside
 from tests.fuzz.streams import in_a_loop
 
@@ -17,6 +17,7 @@ _DATAGRAMS = 8
 _PATIENCE = 30.0
 """Seconds until a sink has noticed that its broker has hung up: its own bounds are shorter."""
 _INFO = b'INFO {"server_id":"a","version":"2.10.0","headers":true,"max_payload":4096,"proto":1}\r\n'
+_BROKERS = {"redis": redis_stream.broker, "nats": jetstream.broker}
 _GREETINGS = {"redis": b"+OK\r\n" * 3, "nats": _INFO + b"PONG\r\n"}
 
 
@@ -40,7 +41,8 @@ async def answers(data: bytes) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    sink = BrokerSink("a sink", broker_of(parse_sink(f"514={kind}://127.0.0.1:{port}/s")), lambda: 64, lambda: None)
+    broker = _BROKERS[kind](parse_sink(f"514={kind}://127.0.0.1:{port}/s"), "")
+    sink = BrokerSink("a sink", broker, lambda: 64, lambda: None)
     protocol = sink.protocol()
     protocol.connection_made(_Transport())
     for number in range(_DATAGRAMS):

@@ -45,7 +45,7 @@ def here(name: str, seconds: int, keep: Path, trials: int) -> None:
         options = [
             f"-max_total_time={seconds}",
             "-max_len=8192",
-            "-timeout=10",
+            "-timeout=60",
             f"-artifact_prefix={keep}/",
             "-print_final_stats=1",
         ]
