@@ -6,9 +6,11 @@ believe it or not; it notices, says so in a line, and has every datagram in one 
 
 import asyncio
 import gc
+from collections.abc import Callable
 
-from asyncnic.settings.sinks import parse_sink
+from asyncnic.settings.sinks import SinkAddress, parse_sink
 from asyncnic.sinks import jetstream, redis_stream
+from asyncnic.sinks.broker import Broker
 from asyncnic.sinks.sink import BrokerSink
 from asyncnic.tasks import beside
 from tests.fuzz.streams import in_a_loop
@@ -17,7 +19,7 @@ _DATAGRAMS = 8
 _PATIENCE = 30.0
 """Seconds until a sink has noticed that its broker has hung up: its own bounds are shorter."""
 _INFO = b'INFO {"server_id":"a","version":"2.10.0","headers":true,"max_payload":4096,"proto":1}\r\n'
-_BROKERS = {"redis": redis_stream.broker, "nats": jetstream.broker}
+_BROKERS: dict[str, Callable[[SinkAddress, str], Broker]] = {"redis": redis_stream.broker, "nats": jetstream.broker}
 _GREETINGS = {"redis": b"+OK\r\n" * 3, "nats": _INFO + b"PONG\r\n"}
 
 
