@@ -44,6 +44,7 @@ BOUNDS: dict[str, Callable[[Any], int]] = {
     "Addresses._sources": lambda keeper: addresses.SOURCES,
     "HalfOpens.entries": lambda keeper: int(keeper.limit),
     "Neighbours._known": lambda keeper: int(keeper._limit),
+    "NextHops._held": lambda keeper: LIMITS["tcp_connections"] + LIMITS["tcp_time_wait"],
     "NextHops._via": lambda keeper: nexthop.LIMIT,
     "Paths._known": lambda keeper: paths.LIMIT,
     "Prefixes._ours": lambda keeper: int(keeper._limit),
