@@ -36,6 +36,8 @@ HANDS = 150
 LIMITS = {"tcp_connections": 120, "tcp_connections_per_source": 50, "tcp_half_open": 100, "tcp_time_wait": 80}
 CLOSING = 81
 ANY, WINDOW, RING, BATCH = 150, 300, 256, 40
+PATIENCE = 60.0
+"""Seconds that a batch may take on a busy machine."""
 FEW = 16
 """Of a table with so few nothing is asked: no stranger can have had them made one by one."""
 OWN, OWN6 = "10.0.0.1", "2001:db8::2"
@@ -150,8 +152,9 @@ class Flooded:
         while batch := list(islice(frames, BATCH)):
             self.lane.sent.clear()
             self.lane.offer(batch)
-            while self.lane.waiting or self.engine.nic.ledger().in_flight:
-                await asyncio.sleep(0)
+            async with asyncio.timeout(PATIENCE):
+                while self.lane.waiting or self.engine.nic.ledger().in_flight:
+                    await asyncio.sleep(0)
         await asyncio.sleep(0)
         return self.lane.sent[:]
 
