@@ -44,7 +44,7 @@ POINTS = {
     ),
     "qemu": (
         *(f"asyncnic.devices.qemu.wire.{name}" for name in COMMON),
-        "asyncnic.devices.qemu.device.Machine",
+        "asyncnic.devices.qemu.machine.Machine",
         "asyncnic.devices.qemu.wire.TapWire._filter",
         "asyncnic.linux.tun.attach",
     ),
