@@ -81,7 +81,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(autouse=True)
-def _measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _measured(request: pytest.FixtureRequest) -> Iterator[None]:
     """What a test that is in the table of what is survived costs, beside what it says itself."""
     if not request.config.getoption("--trust") or not is_named(request.node.nodeid):
         yield
@@ -92,8 +92,8 @@ def _measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         make(nic, *arguments, **named)
         account(nic, lambda: nic.ledger().imbalance)
 
-    monkeypatch.setattr(Nic, "__init__", remembered)
-    with measured() as found:
+    with pytest.MonkeyPatch.context() as patch, measured() as found:
+        patch.setattr(Nic, "__init__", remembered)
         yield
     said = {name for name, _ in request.node.user_properties}
     request.node.user_properties += [(name, value) for name, value in found.items() if name not in said]
