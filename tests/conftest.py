@@ -31,7 +31,12 @@ hypothesis.settings.load_profile("house")
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
-        return  # it runs no test, it starts those that do; they find the host's network at their parent, as always
+        # It runs no test, it starts those that do; they find the host's network at their parent, as always. A short
+        # path, since what is said of files is cut at a width.
+        folder = tempfile.TemporaryDirectory(prefix="t")
+        config.add_cleanup(folder.cleanup)
+        config.option.basetemp = config.option.basetemp or f"{folder.name}/t"
+        return
     enter_private_network()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     if config.getoption("--trust"):

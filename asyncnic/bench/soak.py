@@ -121,7 +121,7 @@ class Soak:
         for _ in range(REST):
             with suppress(OSError):
                 seen.append(self._seen())
-            if seen and self.at_rest and seen[-1].tasks <= self.at_rest[0].tasks:
+            if seen and self.at_rest and _no_more(seen[-1], self.at_rest[0]):
                 break
             time.sleep(1.0)
         if seen:
@@ -233,6 +233,10 @@ def judged(soak: Soak, warm_up: float) -> dict[str, Any]:
         "problems": soak.problems,
         "well": well and growth["descriptors"] <= 0 and growth["tasks"] <= 0,
     }
+
+
+def _no_more(sample: Sample, than: Sample) -> bool:
+    return sample.tasks <= than.tasks and sample.descriptors <= than.descriptors
 
 
 def _memory(samples: list[Sample]) -> int:

@@ -99,7 +99,8 @@ class View:
         heading, state = heading_of(self.now)
         title = Text.assemble((heading, "bold"), "  ", state, "  ", ("PAUSED" if self.paused else "", "reverse"))
         said = Text(self.trouble, style="bold red") if self.trouble else Text(self.message, style="yellow")
-        parts: list[RenderableType] = [title, self._ledger(), self._load(), self._knobs(), said]
+        # What is said stands where it is seen on the smallest screen.
+        parts: list[RenderableType] = [title, said, self._ledger(), self._load(), self._knobs()]
         spaced: list[RenderableType] = [line for part in parts for line in (part, Text())]
         return Group(*spaced[:-1], Text(KEYS, style="bright_black"))
 

@@ -128,15 +128,15 @@ class Service:
         """Everything that the service has said so far."""
         return self._log.read_text()
 
-    def wait_until_ready(self) -> None:
-        """Wait until it serves.
+    def wait_until_ready(self, serving: bool = True) -> None:
+        """Wait until it serves, or, without `serving`, until it has said why it does not.
 
         Raises:
             AssertionError: it ended, or never did.
         """
         found = wait_until(self._address, "ready")
         self.url = found.rstrip("/")
-        wait_until(lambda: re.search(r"(?<!not )\bready device=", self.log), "ready")
+        wait_until(lambda: re.search(r"\bready device=" if serving else r"\bnot ready yet", self.log), "ready, or not")
 
     def _address(self) -> str:
         assert self.process.poll() is None, f"exit code {self.process.returncode}: {self.log}"
@@ -221,6 +221,7 @@ def running(
     prefix: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    serving: bool = True,
 ) -> Iterator[Service]:
     """The service on `tap`, ready. On leaving it must balance, stop when told to, and balance still.
 
@@ -230,11 +231,12 @@ def running(
         prefix: command that runs the command, for fewer privileges.
         env: variables to set.
         cwd: its current directory.
+        serving: False: it is not ready, and has said so.
     """
     command = [*prefix, ASYNCNIC, "run", "--device", f"tap:{tap}", "--mac", MAC, "--listen", "127.0.0.1:0", *flags]
     service = Service(tap, log, command, env or {}, cwd)
     try:
-        service.wait_until_ready()
+        service.wait_until_ready(serving)
         yield service
         if service.process.returncode is None:
             service.settled()

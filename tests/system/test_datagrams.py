@@ -67,7 +67,7 @@ def test_an_address_that_another_host_has_is_not_served_and_said(run: Run, tap_n
     """The host's side of the TAP has it already: duplicate address detection finds out."""
     program("ip", "tuntap", "add", tap_name, "mode", "tap")
     program("ip", "addr", "add", f"{PEER6}/64", "dev", tap_name, "nodad")
-    with run(*BOTH, "--address", f"{PEER6}/64") as service:
+    with run(*BOTH, "--address", f"{PEER6}/64", serving=False) as service:
         why = wait_until(lambda: service.stats()["not_ready"], "the address is lost")
         assert why.startswith(f"address {PEER6} is in use by ")
         assert service.ask("/-/ready")[0] == 503

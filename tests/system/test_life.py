@@ -144,7 +144,7 @@ def test_a_stack_that_raises_now_and_then(run: Run, tmp_path: Path) -> None:
 
 def test_a_stack_that_never_gets_anywhere(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("async def dead(nic):\n    raise SystemExit('no')\n")
-    with run("--stack", "mine:dead", cwd=tmp_path) as service:
+    with run("--stack", "mine:dead", cwd=tmp_path, serving=False) as service:
         wait_until(lambda: "SystemExit: no" in service.ask("/-/ready")[1], "not ready, and why")
         assert service.ask("/-/healthy")[0] == 200
         service.process.send_signal(signal.SIGTERM)
