@@ -28,15 +28,15 @@ _NUMBERS = 0xFFFFFFFF
 
 
 @dataclass(slots=True)
-class ExporterNumbers:
-    """One exporter's numbers.
+class NumberCounts:
+    """What became of numbers.
 
     Attributes:
         received: numbers that came, late ones too.
         missing: numbers that were passed over; only grows.
         late: of those, what came yet.
         duplicate: numbers that came again.
-        restarts: times that the exporter began anew.
+        restarts: times that an exporter began anew.
     """
 
     received: int = 0
@@ -44,6 +44,17 @@ class ExporterNumbers:
     late: int = 0
     duplicate: int = 0
     restarts: int = 0
+
+
+@dataclass(slots=True)
+class ExporterNumbers(NumberCounts):
+    """One exporter's numbers.
+
+    Attributes:
+        beside: what is counted here is counted there too, for all of a protocol: nobody has to sum thousands.
+    """
+
+    beside: NumberCounts = field(default_factory=NumberCounts)
     _next: int | None = None
     _before: int | None = None
     _last: int = 0
@@ -70,21 +81,29 @@ class ExporterNumbers:
             self._before = None  # a stray was no restart: it goes on where it was
         elif step > FARTHEST and (back := (1 << 32) - step) >= size:
             if self._fills(number, size):
-                self.late += size
-                self.received += size
+                self._count(late=size, received=size)
                 return
             if back <= max(WINDOW, size):
-                self.duplicate += size
+                self._count(duplicate=size)
                 return
-            self.restarts += 1
+            self._count(restarts=1)
             self._before = self._next
             self._gaps.clear()
         elif step <= FARTHEST:
-            self.missing += step
+            self._count(missing=step)
             self._gaps = [*self._gaps[-GAPS + 1 :], (number - step & _NUMBERS, step)]
-        self.received += size
+        self.received += size  # what nearly every message comes to, in place of a call of _count
+        self.beside.received += size
         self._last = said
         self._next = None if count is None else (number + count) & _NUMBERS
+
+    def _count(self, received: int = 0, missing: int = 0, late: int = 0, duplicate: int = 0, restarts: int = 0) -> None:
+        for counts in (self, self.beside):
+            counts.received += received
+            counts.missing += missing
+            counts.late += late
+            counts.duplicate += duplicate
+            counts.restarts += restarts
 
     def _fills(self, number: int, count: int) -> bool:
         """Whether the numbers are of a gap, whose they are not any more."""
@@ -109,9 +128,9 @@ class Sequences:
     def __init__(self, ports: Collection[int]) -> None:
         self.ports = ports
         self._found: dict[_Key, ExporterNumbers] = {}
-        self._gone = dict.fromkeys([f"{protocol}_{outcome}" for protocol in PROTOCOLS for outcome in OUTCOMES], 0)
+        self._sums = {protocol: NumberCounts() for protocol in PROTOCOLS}
         self._templates = Templates()
-        self._restarts = self._forgotten = self._unnumbered = self._uncounted = 0
+        self._forgotten = self._unnumbered = self._uncounted = 0
 
     def watching(self, factory: Callable[[], Any], port: int) -> Callable[[], asyncio.DatagramProtocol]:
         """A factory of the same protocols, whose datagrams on `port` are looked at first."""
@@ -128,8 +147,9 @@ class Sequences:
         sequence = self._found.pop(key, None)
         if sequence is None:
             if len(self._found) >= SEQUENCES:
-                self._forget(next(iter(self._found)))
-            sequence = ExporterNumbers()
+                del self._found[next(iter(self._found))]
+                self._forgotten += 1
+            sequence = ExporterNumbers(beside=self._sums[seen.protocol])
         self._found[key] = sequence
         sequence.take(seen.number, self._count(key, seen.protocol, data))
 
@@ -137,13 +157,13 @@ class Sequences:
         """What was counted, by name; all of it only grows: numbers by protocol and outcome, exporters that began anew
         or that made room for others, datagrams without a number and IPFIX messages whose records nobody could count.
         """
-        sums = dict(self._gone)
-        restarts = self._restarts
-        for (*_, protocol, _), sequence in self._found.items():
-            _add(sums, protocol, sequence)
-            restarts += sequence.restarts
-        return {f"numbers_{name}": count for name, count in sums.items()} | {
-            "exporter_restarts": restarts,
+        numbers = {
+            f"numbers_{protocol}_{outcome}": getattr(counts, outcome)
+            for protocol, counts in self._sums.items()
+            for outcome in OUTCOMES
+        }
+        return numbers | {
+            "exporter_restarts": sum(counts.restarts for counts in self._sums.values()),
             "exporter_forgotten": self._forgotten,
             "exporter_unnumbered": self._unnumbered,
             "exporter_uncounted": self._uncounted,
@@ -175,17 +195,6 @@ class Sequences:
         count = self._templates.records(key, data)
         self._uncounted += count is None
         return count
-
-    def _forget(self, key: _Key) -> None:
-        sequence = self._found.pop(key)
-        _add(self._gone, key[3], sequence)
-        self._restarts += sequence.restarts
-        self._forgotten += 1
-
-
-def _add(sums: dict[str, int], protocol: str, sequence: ExporterNumbers) -> None:
-    for outcome in OUTCOMES:
-        sums[f"{protocol}_{outcome}"] += getattr(sequence, outcome)
 
 
 class Watch(asyncio.DatagramProtocol):
