@@ -58,7 +58,7 @@ class Knobs:
     rx_budget: int = _knob(
         64,
         "number",
-        values.whole_within_or(AUTO, 1, 4096),
+        values.or_word(AUTO, values.whole_within(1, 4096)),
         "FRAMES",
         text="frames a burst, at most; auto: as many as --target-lag allows",
         hint="frames a burst, or auto",
@@ -93,7 +93,7 @@ class Knobs:
     rx_usecs: float = _knob(
         0.0,
         "seconds",
-        values.duration_within_or(AUTO, 0.0, 0.01),
+        values.or_word(AUTO, values.duration_within(0.0, 0.01)),
         "TIME",
         text="interrupt moderation: after a wake-up, leave what comes on the wire for so long, so that the next finds "
         "several frames, like 100us; the first frame after a silence goes at once; auto: where it helps, and for "

@@ -28,6 +28,7 @@ TAKES: dict[Callable[..., Any], Mapping[str, object]] = {}
 """What a checker takes as it is best written in a file, in words of JSON Schema; those that are not here take text.
 They take more than that ("256" for 256), and may refuse what no schema can tell."""
 _Checker = TypeVar("_Checker", bound=Callable[..., Any])
+_T = TypeVar("_T")
 
 
 def _takes(check: _Checker, **schema: object) -> _Checker:
@@ -84,33 +85,18 @@ def whole_within(low: int, high: int) -> Callable[[object], int]:
     return _takes(check, type="integer", minimum=low, maximum=high)
 
 
-def whole_within_or(word: str, low: int, high: int) -> Callable[[object], int | str]:
-    """A checker for whole numbers from `low` to `high`, or `word`."""
+def or_word(word: str, checked: Callable[[object], _T]) -> Callable[[object], _T | str]:
+    """A checker for what `checked` takes, or `word`."""
 
-    def check(value: object) -> int | str:
-        number = _whole(value)
-        if value == word:
-            return word
-        if number is None or not low <= number <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}, or {word}")
-        return number
-
-    return _takes(check, anyOf=[{"type": "integer", "minimum": low, "maximum": high}, {"const": word}])
-
-
-def duration_within_or(word: str, low: float, high: float) -> Callable[[object], float | str]:
-    """A checker for times from `low` to `high` seconds, or `word`."""
-    time = duration_within(low, high)
-
-    def check(value: object) -> float | str:
+    def check(value: object) -> _T | str:
         if value == word:
             return word
         try:
-            return time(value)
+            return checked(value)
         except ValueError as error:
             raise ValueError(f"{error}, or {word}") from None
 
-    return _takes(check, anyOf=[TAKES[time], {"const": word}])
+    return _takes(check, anyOf=[TAKES[checked], {"const": word}])
 
 
 def power_of_two_within(low: int, high: int) -> Callable[[object], int]:
