@@ -52,10 +52,17 @@ def _make(settings: StackSettings) -> StackFactory:
 
     def make(nic: "Nic") -> Stack:
         page.numbers = lambda: nic.ledger().as_json()
-        own, host, origin = settings.own_addresses, nic.host, settings.origin("service")
-        out = Sinks(brokers, nic.knobs) if brokers else None
-        gaps = Sequences(settings.sequence_gaps) if settings.sequence_gaps else None
-        return InetStack(nic, own, services, (), tcp, host, origin, hosts=hosts, sinks=out, sequences=gaps)
+        return InetStack(
+            nic,
+            settings.own_addresses,
+            services,
+            tcp=tcp,
+            host=nic.host,
+            origin=settings.origin("service"),
+            hosts=hosts,
+            sinks=Sinks(brokers, nic.knobs) if brokers else None,
+            sequences=Sequences(settings.sequence_gaps) if settings.sequence_gaps else None,
+        )
 
     return make
 

@@ -108,6 +108,10 @@ class Addresses:
         """Whether an address is in use as ours: one by itself, or one of a prefix."""
         return address in self.usable or (self.prefixes is not None and address in self.prefixes)
 
+    def has(self, address: bytes) -> bool:
+        """Whether an address is ours, in use or still to be found unique."""
+        return self.owns(address) or address in self.tentative
+
     def hears(self, group: bytes) -> bool:
         """Whether we listen to a multicast or broadcast address."""
         return group in self.groups or (

@@ -133,7 +133,7 @@ class Ipv6:
 
     def has(self, address: bytes) -> bool:
         """See `asyncnic.stacks.inet.tcp.layer.TcpLayer`."""
-        return self._addresses.owns(address) or address in self._addresses.tentative
+        return self._addresses.has(address)
 
     def hold(self, target: bytes) -> None:
         """See `NextHops.hold`."""

@@ -125,7 +125,7 @@ class NextHops:
             mac = multicast_mac(target)
         elif self._addresses.is_broadcast(target):
             mac = BROADCAST
-        elif self._addresses.owns(target) or target in self._addresses.tentative:
+        elif self._addresses.has(target):
             mac = None  # there is no loopback here
         elif self._kept:
             mac = self._router(target) or UNKNOWN

@@ -295,7 +295,7 @@ class Inet(TcpApi):
             raise ValueError("can not get address information: local and remote address are of different families")
         addresses = self.v4.addresses if len(local[0]) == 4 else self.v6.addresses
         if local[0] != WILDCARDS[len(local[0])]:
-            if not addresses.owns(local[0]) and local[0] not in addresses.tentative:
+            if not addresses.has(local[0]):
                 raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
         elif remote is not None:
             local = addresses.source_for(remote[0]) or local[0], local[1]

@@ -304,8 +304,7 @@ class TcpApi:
         return remote
 
     def _must_be_ours(self, address: bytes) -> None:
-        own = self._families[len(address)]
-        if any(address) and not own.owns(address) and address not in own.tentative:
+        if any(address) and not self._families[len(address)].has(address):
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
 
 
