@@ -267,16 +267,10 @@ class WebServer:
         return _json(asdict(self._observed.sockets()))
 
     async def _sources(self, request: web.Request) -> web.Response:
-        try:
-            return _json(self._observed.sources())
-        except Unwatchable as error:
-            return _text(404, str(error))
+        return _watched(self._observed.sources)
 
     async def _exporters(self, request: web.Request) -> web.Response:
-        try:
-            return _json(self._observed.exporters())
-        except Unwatchable as error:
-            return _text(404, str(error))
+        return _watched(self._observed.exporters)
 
     async def _registers(self, request: web.Request) -> web.Response:
         await self._observed.refresh(True)
@@ -299,6 +293,14 @@ def _takes_gzip(accepted: str) -> bool:
         if coding.strip() in ("gzip", "*"):
             return weight.replace(" ", "").removeprefix("q=") not in ("0", "0.0", "0.00", "0.000")
     return False
+
+
+def _watched(look: Callable[[], object]) -> web.Response:
+    """What `look` gives; 404 with its reason where nobody looks."""
+    try:
+        return _json(look())
+    except Unwatchable as error:
+        return _text(404, str(error))
 
 
 def _json(value: object) -> web.Response:
