@@ -1,8 +1,6 @@
 """The kernel's reading of rules in classic BPF against the reference reading: any rules, any frame."""
 
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -10,45 +8,23 @@ from hypothesis import strategies as st
 
 from asyncnic.lanes.classic import MOST_INSTRUCTIONS, Code
 from asyncnic.lanes.rules import MAX_TERMS, LaneRule, Rule, parse_lanes, parse_shed
-from asyncnic.linux.packet import attach_filter
 from tests.lanes.frames import CORNERS, frames
 from tests.lanes.reading import classify
+from tests.lanes.taker import Taker, takers
 from tests.lanes.test_program import TOKENS, lane_lists, shed_lists
 
 
-class Taker:
-    """A socket that takes what a program lets in: the kernel runs the same program there as on a packet socket."""
-
-    def __init__(self, before: Sequence[Rule], own: Rule, shed: Sequence[Rule]) -> None:
-        code = Code(takes=False)
-        code.accept()
-        code.select(before, own, shed)
-        self._far, self._near = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._near.setblocking(False)
-        attach_filter(self._near, code.encoded())
-
-    def takes(self, frame: bytes) -> bool:
-        self._far.send(frame)
-        try:
-            return self._near.recv(65536) == frame
-        except BlockingIOError:  # the filter kept it out
-            return False
-
-    def close(self) -> None:
-        self._far.close()
-        self._near.close()
+def program(before: Sequence[Rule], own: Rule, shed: Sequence[Rule]) -> bytes:
+    code = Code(takes=False)
+    code.accept()
+    code.select(before, own, shed)
+    return code.encoded()
 
 
-@contextmanager
-def takers(lanes: Sequence[LaneRule], shed: Sequence[Rule] = ()) -> Iterator[list[Taker]]:
+def programs(lanes: Sequence[LaneRule], shed: Sequence[Rule] = ()) -> list[bytes]:
     """One for each lane."""
     rules = [lane.rule for lane in lanes]
-    made = [Taker(rules[:number], rule, shed) for number, rule in enumerate(rules)]
-    try:
-        yield made
-    finally:
-        for taker in made:
-            taker.close()
+    return [program(rules[:number], rule, shed) for number, rule in enumerate(rules)]
 
 
 def taken_by(made: Sequence[Taker], frame: bytes) -> list[int]:
@@ -58,7 +34,7 @@ def taken_by(made: Sequence[Taker], frame: bytes) -> list[int]:
 @pytest.mark.parametrize("token", TOKENS)
 def test_each_term_reads_every_corner_as_the_reference_does(token: str) -> None:
     lanes = parse_lanes([f"lane={token}"])
-    with takers(lanes) as made:
+    with takers(*programs(lanes)) as made:
         differing = [f.hex() for f in CORNERS if taken_by(made, f) != [classify(f, lanes, ()).lane]]
     assert differing == []
 
@@ -68,7 +44,7 @@ def test_each_term_reads_every_corner_as_the_reference_does(token: str) -> None:
 def test_a_frame_is_in_the_one_lane_that_the_reference_says_or_shed(
     lanes: tuple[LaneRule, ...], shed: tuple[Rule, ...], offered: list[bytes]
 ) -> None:
-    with takers(lanes, shed) as made:
+    with takers(*programs(lanes, shed)) as made:
         for frame in offered:
             verdict = classify(frame, lanes, shed)
             assert taken_by(made, frame) == ([] if verdict.shed is not None else [verdict.lane]), frame.hex()

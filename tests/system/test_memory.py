@@ -1,6 +1,5 @@
 """The service under a memory limit while a crowd looks at it: it is not killed, all are answered, the law holds."""
 
-import resource
 import selectors
 import socket
 from collections.abc import Iterator
@@ -23,16 +22,7 @@ SMALL = 96 * MIB
 CROWD = 60.0
 """Seconds that the last of a crowd may wait for its answer on a busy machine."""
 
-pytestmark = pytest.mark.heavy
-
-
-@pytest.fixture(autouse=True)
-def descriptors() -> Iterator[None]:
-    """As many as this process may have: a crowd needs 4,000."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("many_descriptors")]
 
 
 def kubernetes_limit() -> int:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 import socket
 import struct
 import subprocess
@@ -37,14 +36,7 @@ BACKLOG = 512
 """Handshakes that are remembered; beyond it cookies are sent."""
 MIB = 1 << 20
 
-
-@pytest.fixture(autouse=True)
-def descriptors() -> Iterator[None]:
-    """As many as this process may have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+pytestmark = pytest.mark.usefixtures("many_descriptors")
 
 
 def syn(source: IPv4Address, number: int, port: int) -> bytes:

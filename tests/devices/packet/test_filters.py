@@ -4,9 +4,7 @@ A Unix socket runs the same program over the same octets as a packet socket does
 it every one is for this host and has no tag. The whole is tried on real rings (test_device.py, test_lanes.py).
 """
 
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_interface, ip_network
 
 import pytest
@@ -16,10 +14,10 @@ from hypothesis import strategies as st
 from asyncnic.devices.packet.filters import of_everything, of_ports, of_station, shares
 from asyncnic.errors import DeviceError
 from asyncnic.lanes.rules import DEFAULT_LANES, LaneRule, Rule, parse_lanes, parse_shed
-from asyncnic.linux.packet import attach_filter
 from tests.lanes import frames
 from tests.lanes.frames import ARP, CORNERS, PORTS, V4, V6, ethernet, fragment_header, ipv4, ipv6, ports, udp4
 from tests.lanes.reading import classify
+from tests.lanes.taker import takers
 from tests.lanes.test_program import lane_lists, shed_lists
 
 MAC = bytes.fromhex("020000000002")
@@ -27,37 +25,6 @@ LINK_LOCAL, ALL_NODES = "fe80::ff:fe00:2", "ff02::1"
 TCP, UDP = 6, 17
 ONE = parse_lanes(())
 (EVERYTHING,) = shares(ONE, ())
-
-
-class Taker:
-    """A socket behind a filter."""
-
-    def __init__(self, program: bytes | None) -> None:
-        self._far, self._near = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._near.setblocking(False)
-        if program is not None:
-            attach_filter(self._near, program)
-
-    def takes(self, frame: bytes) -> bool:
-        self._far.send(frame)
-        try:
-            return self._near.recv(65536) == frame
-        except BlockingIOError:  # the filter kept it out
-            return False
-
-    def close(self) -> None:
-        self._far.close()
-        self._near.close()
-
-
-@contextmanager
-def takers(*programs: bytes | None) -> Iterator[list[Taker]]:
-    made = [Taker(program) for program in programs]
-    try:
-        yield made
-    finally:
-        for one in made:
-            one.close()
 
 
 def number(frame: bytes, at: int, octets: int = 2) -> int:

@@ -23,6 +23,22 @@ from tests.wire import MAC
 ADDRESS = "0000:00:03.0"
 
 
+class Page:
+    """A huge page that is none."""
+
+    def __init__(self, name: str) -> None:
+        pass
+
+    def guard(self) -> None:
+        pass
+
+    def memory(self, size: int) -> DmaMemory:
+        return DmaMemory.anonymous(size)
+
+    def close(self) -> None:
+        pass
+
+
 class Card:
     """A card in its slot: `wire.peer` is the other end of its wire."""
 
@@ -54,18 +70,9 @@ class Card:
                     card._machine.qtest.write_port(IO_BASE + offset, width, value & (1 << 8 * width) - 1)
                     card.heard(0)
 
-        class Page:
-            def __init__(self, name: str) -> None:
-                pass
-
-            def guard(self) -> None:
-                pass
-
+        class CardPage(Page):
             def memory(self, size: int) -> DmaMemory:
                 return DmaMemory(card._ram.view(DMA_BUS, DMA_SIZE), DMA_BUS)
-
-            def close(self) -> None:
-                pass
 
         def open_node(device: UioDevice, path: Path, flags: int) -> int:
             if path != self._node:
@@ -75,7 +82,7 @@ class Card:
 
         patch.setattr(UioDevice, "_open", open_node)
         patch.setattr("asyncnic.devices.uio.device.UioPort", Port)
-        patch.setattr("asyncnic.devices.uio.device.HugePage", Page)
+        patch.setattr("asyncnic.devices.uio.device.HugePage", CardPage)
         patch.setattr(PciFunction, "uio", property(lambda function: None if card.pulled else card._node))
         asyncio.get_running_loop().add_reader(self._machine.qtest.fileno(), self._drain)
 

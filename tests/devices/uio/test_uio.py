@@ -13,8 +13,7 @@ from asyncnic.errors import DeviceError, DeviceLost, PrivilegeError
 from asyncnic.nic.opening import open_nic
 from asyncnic.pcnet32.memory import DmaMemory
 from asyncnic.pcnet32.registers import DWIO_RESET, WIO_RESET
-
-ADDRESS = "0000:00:03.0"
+from tests.devices.uio.card import ADDRESS, Page
 
 
 @pytest.fixture
@@ -99,22 +98,6 @@ def test_the_interrupt_is_unmasked_once_for_each_that_was_told(sysfs: Path) -> N
         lane.interrupt()
     with pytest.raises(DeviceLost):
         lane.poll(1)
-
-
-class Page:
-    """A huge page that is none."""
-
-    def __init__(self, name: str) -> None:
-        pass
-
-    def guard(self) -> None:
-        pass
-
-    def memory(self, size: int) -> DmaMemory:
-        return DmaMemory.anonymous(size)
-
-    def close(self) -> None:
-        pass
 
 
 async def test_the_chip_is_reset_before_it_may_write_to_memory(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
